@@ -1,0 +1,480 @@
+/**
+ * The plugin contract: everything a plugin is written with, the built-in ones
+ * included. It imports nothing, so that it can be handed to plugin authors as
+ * one file.
+ *
+ * What crosses between a plugin and its host is structured-cloneable or a
+ * transferred stream, and every method of the context is asynchronous: a
+ * user's plugin runs in a worker and reaches the host by messages, a built-in
+ * has the same context in process.
+ */
+
+// ---------------------------------------------------------------------------
+// Declarations
+// ---------------------------------------------------------------------------
+
+/** The type that a flag's or an argument's text is converted to. */
+export type FlagType = "string" | "number" | "boolean";
+
+/** Declares one flag of a command; its key is the flag's name without dashes, in kebab case. */
+export interface Flag {
+  readonly type: FlagType;
+  /** One line for the help text. */
+  readonly help: string;
+  /** The value when neither the flag nor its environment variable is given. */
+  readonly default?: string | number | boolean;
+  /** The one-letter form, without the dash. */
+  readonly short?: string;
+  /** An environment variable that gives the value when the flag is absent. */
+  readonly env?: string;
+  /** The only values accepted. */
+  readonly choices?: readonly string[];
+  /** Whether the flag may be given several times; its value is then a list. */
+  readonly repeatable?: boolean;
+  /** Whether a value must be there, from the flag or its variable. */
+  readonly required?: boolean;
+  /** Whether the value is a secret: it is masked wherever text is written. */
+  readonly secret?: boolean;
+  /** What the value is called in the help text; by default the type's name. */
+  readonly placeholder?: string;
+}
+
+/** Declares one positional argument of a command; the order of keys is the order on the command line. */
+export interface Argument {
+  readonly type?: "string" | "number";
+  readonly help: string;
+  readonly required?: boolean;
+  /** Whether it takes all remaining arguments (only the last one may). */
+  readonly repeatable?: boolean;
+  readonly choices?: readonly string[];
+  /**
+   * Whether the text is taken as it stands even when it begins with a dash, as
+   * SQL that starts with a comment does.
+   */
+  readonly verbatim?: boolean;
+}
+
+/** Declared flags by name. */
+export type Flags = Readonly<Record<string, Flag>>;
+/** Declared arguments by name. */
+export type Arguments = Readonly<Record<string, Argument>>;
+
+type Chosen<D extends { readonly choices?: readonly string[] }, Otherwise> = D["choices"] extends
+  readonly (infer C)[] ? C : Otherwise;
+type Scalar<D extends Flag> = D["type"] extends "number" ? number
+  : D["type"] extends "boolean" ? boolean
+  : Chosen<D, string>;
+/** The type of one flag's value. */
+export type FlagValue<D extends Flag> = D extends { readonly repeatable: true } ? Scalar<D>[]
+  : D["type"] extends "boolean" ? boolean
+  : D extends { readonly default: string | number | boolean } | { readonly required: true }
+    ? Scalar<D>
+  : Scalar<D> | undefined;
+type ArgumentScalar<D extends Argument> = D["type"] extends "number" ? number
+  : Chosen<D, string>;
+/** The type of one argument's value. */
+export type ArgumentValue<D extends Argument> = D extends { readonly repeatable: true }
+  ? ArgumentScalar<D>[]
+  : D extends { readonly required: true } ? ArgumentScalar<D>
+  : ArgumentScalar<D> | undefined;
+
+/** The values of all declared flags, inferred from the declaration. */
+export type FlagValues<F> = {
+  -readonly [K in keyof F]: F[K] extends Flag ? FlagValue<F[K]> : never;
+};
+/** The values of all declared arguments, inferred from the declaration. */
+export type ArgumentValues<A> = {
+  -readonly [K in keyof A]: A[K] extends Argument ? ArgumentValue<A[K]> : never;
+};
+
+/** What a command's `run` is given beside its context. */
+export interface Input<F, A> {
+  readonly flags: FlagValues<F>;
+  readonly args: ArgumentValues<A>;
+}
+
+/**
+ * What a command does to the database, enforced by the host: a `read` command's
+ * statements run in read-only transactions, a `destroy` command asks for
+ * confirmation first.
+ */
+export type Effect = "read" | "write" | "destroy";
+
+/** One example of a command's help text. */
+export interface Example {
+  /** The line as typed, without a prompt. */
+  readonly line: string;
+  /** What it does, in a few words. */
+  readonly note: string;
+}
+
+/** What a command returns; it prints nothing itself. */
+export interface Result {
+  /** The result for programs, shown under `--json`; structured-cloneable, bigint allowed. */
+  readonly data: unknown;
+  /** The same for people, written to stdout; without it nothing is. */
+  readonly text?: string;
+  /** What was found wrong while the command itself worked: the exit code is then 3. */
+  readonly problems?: readonly string[];
+}
+
+/** Declares one command. */
+export interface Command<F extends Flags = Flags, A extends Arguments = Arguments> {
+  /** One line, in the imperative, without a final period. */
+  readonly summary: string;
+  /** Paragraphs for `--help`, after the examples. */
+  readonly description?: string;
+  /** Other full names, such as `migrate-status` for `migrate status`. */
+  readonly aliases?: readonly string[];
+  /** At least one; `--help` shows them first. */
+  readonly examples: readonly Example[];
+  readonly args?: A;
+  readonly flags?: F;
+  readonly effect: Effect;
+  /** Whether the command speaks to the database: the host then waits for it first. */
+  readonly database?: DatabaseNeed;
+  /** Whether `--dry-run` is offered; under it every database session is read-only. */
+  readonly dryRun?: boolean;
+  run(ctx: Context, input: Input<F, A>): Promise<Result>;
+}
+
+/**
+ * `none`: the command needs no database. `server`: it needs the server, and its
+ * database may be absent. `database` (the default): it needs the database.
+ */
+export type DatabaseNeed = "none" | "server" | "database";
+
+/** What a plugin may do beyond its context; nothing by default. Ignored for built-ins. */
+export interface Permissions {
+  /** Host names, with an optional port, that `fetch` may reach. */
+  readonly net?: readonly string[];
+  /** Files and directories the host reads for it. */
+  readonly read?: readonly string[];
+  /** Files and directories the host writes for it. */
+  readonly write?: readonly string[];
+  /** Programs it may run: full trust. */
+  readonly run?: readonly string[];
+}
+
+/** The moments at which a hook is called. */
+export type HookMoment = "before" | "after" | "failed" | "always";
+
+/** What a hook is told of the operation; structured-cloneable. */
+export interface HookEvent {
+  readonly moment: HookMoment;
+  /** The command's full path, such as `migrate rollback`. */
+  readonly command: string;
+  readonly effect: Effect;
+  readonly flags: Readonly<Record<string, unknown>>;
+  readonly args: Readonly<Record<string, unknown>>;
+  /** The operation's result: at `after`, and at `always` when it succeeded. */
+  readonly result?: unknown;
+  /** The operation's failure: at `failed`, and at `always` when it failed. */
+  readonly error?: { readonly code: string; readonly message: string };
+}
+
+/** A hook: awaited; one that throws at `before` stops the operation. */
+export type Hook = (ctx: Context, event: HookEvent) => Promise<void> | void;
+
+/** One plugin: a set of commands and hooks under a name. */
+export interface Plugin {
+  /** Lower-case letters, digits and dashes. */
+  readonly name: string;
+  /** The version of this contract the plugin is written for. */
+  readonly api: 1;
+  readonly summary: string;
+  /** Commands by full path: `"migrate"`, `"migrate status"`. */
+  // deno-lint-ignore no-explicit-any -- each command has flags of its own; `command` has checked them
+  readonly commands?: Readonly<Record<string, Command<any, any>>>;
+  /** Hooks by `<moment>:<command path>`, such as `"after:backup"`; `*` stands for every command. */
+  readonly hooks?: Readonly<Record<`${HookMoment}:${string}`, Hook>>;
+  readonly permissions?: Permissions;
+}
+
+/**
+ * Declares a plugin; a file's default export.
+ *
+ * @returns the declaration, unchanged
+ */
+export function definePlugin(plugin: Plugin): Plugin {
+  return plugin;
+}
+
+/**
+ * Declares a command, so that the types of its flags and arguments are inferred
+ * and a misspelt one does not compile.
+ *
+ * @returns the declaration, unchanged
+ */
+export function command<
+  // deno-lint-ignore ban-types -- no flags declared means that no flag exists
+  const F extends Flags = {},
+  // deno-lint-ignore ban-types -- likewise for arguments
+  const A extends Arguments = {},
+>(declaration: Command<F, A>): Command<F, A> {
+  return declaration;
+}
+
+// ---------------------------------------------------------------------------
+// Context
+// ---------------------------------------------------------------------------
+
+/** What the host gives to a command or hook for one run. */
+export interface Context {
+  readonly db: Database;
+  readonly files: Files;
+  readonly log: Log;
+  readonly config: Config;
+  /** Aborted by INT, TERM or HUP; its reason is the error to end with. */
+  readonly signal: AbortSignal;
+  /** Whether `--dry-run` was given: change nothing, tell what would be. */
+  readonly dryRun: boolean;
+  /** Shows how far a long operation is; on a terminal only. */
+  progress(state: Progress | null): void;
+  /** The current time in milliseconds since 1970. */
+  now(): number;
+}
+
+/** How far an operation is. */
+export interface Progress {
+  /** What is done now, such as `Applying 0042_add_index`. */
+  readonly label: string;
+  readonly done?: number;
+  readonly total?: number;
+  /** What `done` and `total` count. */
+  readonly unit?: "bytes" | "rows" | "items";
+}
+
+/** Lines for people, on stderr. */
+export interface Log {
+  debug(message: string): void;
+  info(message: string): void;
+  success(message: string): void;
+  warn(message: string): void;
+}
+
+/** The merged configuration. */
+export interface Config {
+  /** The value of a setting by its environment variable's name, or undefined; secrets are not given out. */
+  get(name: string): string | undefined;
+  /** Every setting with its origin; secrets masked. */
+  entries(): Promise<ConfigEntry[]>;
+}
+
+/** One setting. */
+export interface ConfigEntry {
+  /** The environment variable's name, such as `DB_HOST`. */
+  readonly name: string;
+  readonly value: string | null;
+  /** Where the value comes from, such as `.env:3` or `default`. */
+  readonly origin: string;
+  readonly secret: boolean;
+}
+
+/** The file system, as far as a plugin may see it. Paths are relative to the working directory. */
+export interface Files {
+  /**
+   * The entries of a directory, sorted by name, links followed.
+   *
+   * @throws OperationError `not_found`, `not_a_directory` or `permission_denied`
+   */
+  list(directory: string): Promise<FileEntry[]>;
+  /** The whole contents of several files, in the order asked for. */
+  readAll(paths: readonly string[]): Promise<Uint8Array[]>;
+  /** One file as a stream of chunks of at most 256 KiB. */
+  stream(path: string): Promise<ReadableStream<Uint8Array>>;
+  /**
+   * Writes a new file and makes its directory where needed.
+   *
+   * @throws OperationError `already_exists` when there is one of that name
+   */
+  create(path: string, contents: string | Uint8Array): Promise<void>;
+}
+
+/** One entry of a directory. */
+export interface FileEntry {
+  readonly name: string;
+  readonly kind: "file" | "directory" | "other" | "dangling";
+  /** Bytes; 0 unless it is a file. */
+  readonly size: number;
+}
+
+// ---------------------------------------------------------------------------
+// Database
+// ---------------------------------------------------------------------------
+
+/** A parameter of a statement. */
+export type SqlParameter = string | number | bigint | boolean | null | Uint8Array;
+
+/**
+ * A value of a row: int2, int4, oid and floats as number, int8 as bigint, bool
+ * as boolean, bytea as bytes, and every other type as the server's exact text.
+ */
+export type SqlValue = string | number | bigint | boolean | null | Uint8Array;
+
+/** One row by column name. */
+export type Row = Record<string, SqlValue>;
+
+/** What one statement gave. */
+export interface QueryResult<R = Row> {
+  readonly rows: R[];
+  /** The command's tag without its count, such as `INSERT` or `CREATE TABLE`. */
+  readonly command: string;
+  /** Rows selected or affected; 0 for commands that have no count. */
+  readonly count: number;
+}
+
+/**
+ * One message to the server. `sql` alone goes as one simple query, which may
+ * hold several statements (text or UTF-8 bytes); with `params`, even empty, it
+ * is one statement by the extended protocol.
+ */
+export interface Step {
+  readonly sql: string | Uint8Array;
+  readonly params?: readonly SqlParameter[];
+}
+
+/** What can be done with one connection. */
+export interface Session {
+  /** Process id of the server process that serves this session. */
+  readonly pid: number;
+  /**
+   * Runs one statement by the extended protocol.
+   *
+   * @throws DatabaseError when the server reports an error
+   */
+  query<R = Row>(sql: string, params?: readonly SqlParameter[]): Promise<QueryResult<R>>;
+  /**
+   * Sends steps without waiting between them: one round trip. The server goes
+   * on after a failed step, so they belong between `BEGIN` and `COMMIT`, where
+   * a failure makes it refuse the rest and roll back. A stream of steps is read
+   * no faster than the server takes them, and no further once one has failed.
+   *
+   * @returns the result of each step (of its last statement); rows of simple queries are dropped
+   * @throws DatabaseError of the first step that failed, after all answers have come; its `step` tells which
+   */
+  pipeline(steps: readonly Step[] | ReadableStream<Step>): Promise<QueryResult<never>[]>;
+  /** Ends the session; safe to call twice. */
+  close(): Promise<void>;
+}
+
+/** How a session is opened. */
+export interface SessionOptions {
+  /** Another database of the same server. */
+  readonly database?: string;
+  /** Settings of the session, sent with its start. */
+  readonly settings?: Readonly<Record<string, string>>;
+  /** Whether the server's notices are logged (default) or dropped. */
+  readonly notices?: "log" | "drop";
+}
+
+/** An advisory lock held for the length of a call. */
+export interface LockOptions {
+  /** The lock's 64-bit key, or a name that the host makes a key of its own from. */
+  readonly key: bigint | string;
+  /** What the lock guards, for messages: `migrations`. */
+  readonly purpose: string;
+  /** Seconds to wait; 0 fails at once. */
+  readonly wait: number;
+}
+
+/** The target database. The default session is opened with the first statement. */
+export interface Database {
+  /** Which database is meant; without the password. */
+  readonly target: {
+    readonly host: string;
+    readonly port: number;
+    readonly database: string;
+    readonly user: string;
+  };
+  query<R = Row>(sql: string, params?: readonly SqlParameter[]): Promise<QueryResult<R>>;
+  /** Opens a session of its own; the host closes it after the run when the plugin does not. */
+  session(options?: SessionOptions): Promise<Session>;
+  /**
+   * Holds an advisory lock, on a connection of its own, while `work` runs. The
+   * lock is polled for, never waited for in the server, since a waiting backend
+   * holds a snapshot that stalls `CREATE INDEX CONCURRENTLY`. The signal given
+   * to `work` is aborted when the lock's connection is lost.
+   *
+   * @throws OperationError of kind `locked`, naming the holder, when the time is up
+   */
+  withLock<T>(options: LockOptions, work: (signal: AbortSignal) => Promise<T>): Promise<T>;
+}
+
+// ---------------------------------------------------------------------------
+// Errors
+// ---------------------------------------------------------------------------
+
+/** What kind of failure it is; each kind has one exit code (`observatory help exit-codes`). */
+export type ErrorKind = "failed" | "usage" | "refused" | "connection" | "locked";
+
+/** What an error may carry beside its message. */
+export interface ErrorOptions {
+  readonly kind?: ErrorKind;
+  /** A stable name for programs, in snake case. */
+  readonly code?: string;
+  /** What to do about it; sentence case, no final period. */
+  readonly hint?: string;
+  /** Further lines for people, such as the failing statement with a caret. */
+  readonly excerpt?: string;
+  /** Further facts for programs; structured-cloneable. */
+  readonly details?: Readonly<Record<string, unknown>>;
+  readonly cause?: unknown;
+}
+
+/** A failure with a message for people: what was being done, with which value, and why it cannot be. */
+export class OperationError extends Error {
+  override name = "OperationError";
+  readonly kind: ErrorKind;
+  readonly code: string;
+  readonly hint: string | undefined;
+  readonly excerpt: string | undefined;
+  readonly details: Readonly<Record<string, unknown>>;
+
+  constructor(message: string, options: ErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.kind = options.kind ?? "failed";
+    this.code = options.code ?? this.kind;
+    this.hint = options.hint;
+    this.excerpt = options.excerpt;
+    this.details = options.details ?? {};
+  }
+}
+
+/** The fields of an error as the server reports them. */
+export interface ServerError {
+  readonly severity: string;
+  /** The five characters of the SQLSTATE. */
+  readonly sqlstate: string;
+  readonly message: string;
+  readonly detail?: string;
+  readonly hint?: string;
+  /** 1-based position in the step's text, in characters (code points). */
+  readonly position?: number;
+  readonly internalPosition?: number;
+  readonly internalQuery?: string;
+  readonly where?: string;
+  readonly schema?: string;
+  readonly table?: string;
+  readonly column?: string;
+  readonly constraint?: string;
+}
+
+/** An error reported by the server for a statement. */
+export class DatabaseError extends OperationError {
+  override name = "DatabaseError";
+  /** Index of the step of a pipeline that failed; 0 for a single statement. */
+  readonly step: number;
+  readonly server: ServerError;
+
+  constructor(server: ServerError, step = 0, options: ErrorOptions = {}) {
+    super(server.message, {
+      code: "database_error",
+      ...(server.hint === undefined ? {} : { hint: server.hint }),
+      ...options,
+      details: { ...server, ...options.details },
+    });
+    this.server = server;
+    this.step = step;
+  }
+}
