@@ -1,0 +1,52 @@
+/** The gate before what destroys data. */
+import { OperationError } from "./plugin.ts";
+
+/** What the gate is told. */
+export interface ConfirmOptions {
+  /** What will be done, such as `reset`. */
+  readonly command: string;
+  /** The name that must be typed or given. */
+  readonly database: string;
+  /** The server, for the question: `host:port`. */
+  readonly server: string;
+  readonly force: boolean;
+  /** The value of `--confirm`. */
+  readonly confirm: string | undefined;
+  /** Whether `ENVIRONMENT` is `production`, where `--force` alone does not suffice. */
+  readonly production: boolean;
+  /** Asks on the terminal; undefined where nobody can be asked. */
+  readonly ask: ((question: string) => Promise<string | null>) | undefined;
+}
+
+/**
+ * Lets a destroying command pass, or refuses.
+ *
+ * @throws OperationError of kind `refused`, with the line that would pass
+ */
+export async function confirmDestruction(options: ConfirmOptions): Promise<void> {
+  const { command, database, confirm } = options;
+  const line = `observatory ${command} --confirm ${database}`;
+  if (confirm !== undefined) {
+    if (confirm === database) return;
+    throw refused(`--confirm names "${confirm}", but the database is "${database}"`, line);
+  }
+  if (options.force) {
+    if (!options.production) return;
+    throw refused(`${command} needs more than --force where ENVIRONMENT is production`, line);
+  }
+  if (options.ask === undefined) {
+    throw refused(`${command} needs a confirmation, and nobody can be asked here`, line);
+  }
+  const answer = await options.ask(
+    `This destroys data in "${database}" on ${options.server}.\nType the database's name to go on: `,
+  );
+  if (answer?.trim() !== database) throw refused(`${command} was not confirmed`, line);
+}
+
+function refused(reason: string, line: string): OperationError {
+  return new OperationError(`Refused: ${reason}; nothing was changed`, {
+    kind: "refused",
+    code: "not_confirmed",
+    hint: `To go on: ${line}`,
+  });
+}

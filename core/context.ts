@@ -1,0 +1,59 @@
+/** The context of one run, as built-ins get it in process. */
+import { type Context, type Database, type DatabaseNeed, OperationError } from "./plugin.ts";
+import type { Configuration } from "./config.ts";
+import type { Run } from "./run.ts";
+import { createDatabase, type RunDatabase } from "./database.ts";
+
+/** What the context is made from. */
+export interface ContextOptions {
+  readonly run: Run;
+  readonly configuration: Configuration;
+  readonly dryRun: boolean;
+  readonly readOnly: boolean;
+  readonly database: DatabaseNeed;
+  /** Seconds to wait for the server. */
+  readonly wait: number;
+}
+
+/** Makes the context; `close` ends what it has opened. */
+export function createContext(
+  options: ContextOptions,
+): { context: Context; close(): Promise<void> } {
+  const { run, configuration } = options;
+  const { host, log, signal } = run;
+  let database: RunDatabase | undefined;
+  const context: Context = {
+    get db(): Database {
+      if (options.database === "none") {
+        throw new OperationError(
+          "This command declares that it needs no database, so it has none",
+          {
+            code: "no_database",
+          },
+        );
+      }
+      return database ??= createDatabase({
+        parameters: configuration.connection(),
+        dialer: host.dialer,
+        log,
+        signal,
+        readOnly: options.readOnly,
+        wait: options.wait,
+        now: host.now,
+        readFile: async (path) => (await host.files.readAll([path]))[0] ?? new Uint8Array(),
+        fileMode: host.files.mode,
+      });
+    },
+    files: host.files,
+    log,
+    config: {
+      get: (name) => configuration.get(name),
+      entries: () => Promise.resolve(configuration.entries()),
+    },
+    signal,
+    dryRun: options.dryRun,
+    progress: (state) => run.progress.show(state),
+    now: host.now,
+  };
+  return { context, close: async () => await database?.close() };
+}

@@ -1,0 +1,222 @@
+/**
+ * The target database as a plugin sees it: sessions over the wire client, with
+ * the command's effect enforced, the wait for the server, and an end by signal.
+ */
+import {
+  type Database,
+  OperationError,
+  type QueryResult,
+  type Session,
+  type SessionOptions,
+  type SqlParameter,
+} from "./plugin.ts";
+import type { Dialer } from "./postgres/transport.ts";
+import type { Connection } from "./postgres/connection.ts";
+import type { ConnectionParameters } from "./postgres/connection_parameters.ts";
+import type { Notice } from "./postgres/messages.ts";
+import type { RunLog } from "./log.ts";
+import { sleep } from "./sleep.ts";
+
+/** What the database layer is given for one run. */
+export interface DatabaseOptions {
+  readonly parameters: ConnectionParameters;
+  readonly dialer: Dialer;
+  readonly log: RunLog;
+  /** Aborted when the run is to end; running statements are then cancelled in the server. */
+  readonly signal: AbortSignal;
+  /** Whether every statement runs in a read-only transaction. */
+  readonly readOnly: boolean;
+  /** Seconds to wait for the server to answer; 0 tries once. */
+  readonly wait: number;
+  readonly now: () => number;
+  readonly readFile: (path: string) => Promise<Uint8Array>;
+  readonly fileMode: (path: string) => Promise<number | undefined>;
+}
+
+/** The database of one run. */
+export interface RunDatabase extends Database {
+  /** Closes every connection; what is still running on one fails. */
+  close(): Promise<void>;
+}
+
+/** Makes the database of one run; nothing is opened before the first statement. */
+export function createDatabase(options: DatabaseOptions): RunDatabase {
+  const { parameters, signal, log } = options;
+  const connections = new Set<Connection>();
+  let answered = false;
+  let defaultSession: Promise<Session> | undefined;
+
+  signal.addEventListener("abort", () => {
+    for (const connection of connections) {
+      // The statement's own failure tells the rest; a server that cannot be
+      // reached any more has nothing left to cancel.
+      connection.cancel().catch((error) =>
+        log.debug(`Cannot cancel the running statement: ${error}`)
+      );
+    }
+  });
+
+  async function open(session: SessionOptions): Promise<Connection> {
+    signal.throwIfAborted();
+    const connection = answered ? await connectOnce(session) : await connectWaiting(session);
+    connections.add(connection);
+    connection.closed.then(() => connections.delete(connection));
+    signal.throwIfAborted();
+    return connection;
+  }
+
+  async function connectOnce(session: SessionOptions, seconds?: number): Promise<Connection> {
+    const { connect } = await import("./postgres/connect.ts");
+    const timeout = parameters.connectTimeout ?? 10;
+    return await connect(
+      seconds === undefined
+        ? parameters
+        : { ...parameters, connectTimeout: Math.min(timeout, seconds) },
+      {
+        dialer: options.dialer,
+        ...(session.database === undefined ? {} : { database: session.database }),
+        ...(session.settings === undefined ? {} : { settings: session.settings }),
+        ...(session.notices === "drop"
+          ? {}
+          : { onNotice: (notice: Notice) => logNotice(log, notice) }),
+        signal,
+        readFile: options.readFile,
+        fileMode: options.fileMode,
+      },
+    );
+  }
+
+  async function connectWaiting(session: SessionOptions): Promise<Connection> {
+    log.info("Waiting for database to be ready...");
+    const deadline = options.now() + options.wait * 1000;
+    for (let pause = 50;; pause = Math.min(pause * 1.6, 1000)) {
+      try {
+        const remaining = (deadline - options.now()) / 1000;
+        const connection = await connectOnce(
+          session,
+          options.wait > 0 ? Math.max(1, remaining) : undefined,
+        );
+        log.success("Database is ready");
+        answered = true;
+        return connection;
+      } catch (error) {
+        signal.throwIfAborted();
+        // The server answered: it is ready, though not with this database.
+        if (error instanceof OperationError && error.code === "database_missing") answered = true;
+        if (!(error instanceof OperationError) || error.details["retryable"] !== true) throw error;
+        if (options.now() + pause > deadline) throw waitedTooLong(error, options.wait);
+        log.debug(`${error.message}; trying again`);
+        await sleep(pause, signal);
+      }
+    }
+  }
+
+  async function session(sessionOptions: SessionOptions = {}): Promise<Session> {
+    return sessionOver(await open(sessionOptions), { readOnly: options.readOnly, signal });
+  }
+
+  async function query<R>(sql: string, params?: readonly SqlParameter[]): Promise<QueryResult<R>> {
+    defaultSession ??= session();
+    return await (await defaultSession).query<R>(sql, params);
+  }
+
+  const [first] = parameters.hosts;
+  return {
+    target: {
+      host: first?.host ?? "",
+      port: first?.port ?? 5432,
+      database: parameters.database,
+      user: parameters.user,
+    },
+    query,
+    session,
+    async withLock(lock, work) {
+      const { holdAdvisoryLock } = await import("./advisory_lock.ts");
+      return await holdAdvisoryLock(lock, {
+        open: () => open({ notices: "drop" }),
+        signal,
+        log,
+        now: options.now,
+      }, work);
+    },
+    async close() {
+      await Promise.all([...connections].map((connection) => connection.close()));
+    },
+  };
+}
+
+function waitedTooLong(error: OperationError, seconds: number): OperationError {
+  if (seconds === 0) return error;
+  return new OperationError(`${error.message} (waited ${seconds} s for it)`, {
+    kind: "connection",
+    code: error.code,
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+    details: error.details,
+    cause: error,
+  });
+}
+
+function logNotice(log: RunLog, notice: Notice): void {
+  const line = `${notice.severity}: ${notice.message}${
+    notice.detail === undefined ? "" : ` (${notice.detail})`
+  }`;
+  if (notice.severity === "WARNING") log.warn(line);
+  else if (notice.severity === "DEBUG" || notice.severity === "LOG") log.debug(line);
+  else log.info(line);
+}
+
+/** A session over a connection, held to the command's effect. */
+function sessionOver(
+  connection: Connection,
+  { readOnly, signal }: { readOnly: boolean; signal: AbortSignal },
+): Session {
+  // What a signal cancelled in the server is told as the signal, not as a failed statement.
+  async function endable<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      signal.throwIfAborted();
+      throw error;
+    }
+  }
+  let turn: Promise<unknown> = Promise.resolve();
+  return {
+    pid: connection.pid,
+    query<R>(sql: string, params: readonly SqlParameter[] = []) {
+      if (!readOnly) return endable(connection.query<R>(sql, params));
+      const result = turn.then(() => readOnlyQuery<R>(connection, sql, params));
+      turn = result.catch(() => {});
+      return endable(result);
+    },
+    async pipeline(steps) {
+      if (readOnly) {
+        throw new OperationError("A read-only run cannot send a pipeline of statements", {
+          kind: "refused",
+          code: "read_only",
+          hint: "Declare the command's effect as write, and do nothing that writes under --dry-run",
+        });
+      }
+      return await endable(connection.pipeline(steps));
+    },
+    close: () => connection.close(),
+  };
+}
+
+/**
+ * Runs one statement in a transaction that cannot be made writable again: by
+ * the extended protocol, so that it is one statement, and after the snapshot is
+ * taken, since the server allows `SET TRANSACTION READ WRITE` only before.
+ */
+async function readOnlyQuery<R>(
+  connection: Connection,
+  sql: string,
+  params: readonly SqlParameter[],
+): Promise<QueryResult<R>> {
+  await connection.simple("BEGIN TRANSACTION READ ONLY; SELECT 1");
+  try {
+    return await connection.query<R>(sql, params);
+  } finally {
+    // A statement may have ended the transaction itself; a second end only warns.
+    if (connection.transactionStatus !== "idle") await connection.simple("ROLLBACK");
+  }
+}

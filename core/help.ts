@@ -1,0 +1,177 @@
+/** Help texts, rendered from the declarations: examples first. */
+import type { Argument, Command, Flag, Flags, Plugin, Result } from "./plugin.ts";
+import { type CommandEntry, type CommandTree, findCommand } from "./command_tree.ts";
+import { acceptedFlags, GLOBAL_FLAGS } from "./global_flags.ts";
+import { EXIT_CODES } from "./errors.ts";
+import { SETTINGS } from "./settings.ts";
+
+const PROGRAM = "observatory";
+
+/** Topics of `observatory help TOPIC`, each with its text. */
+export const TOPICS: Readonly<Record<string, { readonly summary: string; text(): string }>> = {
+  "exit-codes": {
+    summary: "What each exit code means",
+    text: () =>
+      table(EXIT_CODES.map(({ code, meaning }) => [code, meaning])) +
+      "\nUnknown codes mean failure.\n",
+  },
+  "environment": {
+    summary: "The variables read, with their defaults",
+    text: () =>
+      "A flag beats the environment, which beats .env, which beats /etc/observatory/defaults.env.\n" +
+      "`observatory config` shows each value and where it comes from.\n\n" +
+      table(SETTINGS.map(({ name, help, default: value }) => [
+        name,
+        value === undefined ? help : `${help} (default: ${value})`,
+      ])),
+  },
+};
+
+/**
+ * What `help`, `help COMMAND` and `help TOPIC` show.
+ *
+ * @throws OperationError of kind `usage` when there is neither such a command nor such a topic
+ */
+export function help(
+  words: readonly string[],
+  { tree, builtIns }: { tree: CommandTree; builtIns: readonly Plugin[] },
+): Result {
+  const asked = words.filter((word) => !word.startsWith("-"));
+  const topic = asked.length === 1 ? TOPICS[asked[0] ?? ""] : undefined;
+  const text = topic !== undefined
+    ? topic.text()
+    : asked.length === 0
+    ? programHelp(tree, builtIns)
+    : commandHelp(findCommand(tree, asked).entry, tree);
+  return { data: { text }, text };
+}
+
+/** The help of the program as a whole. */
+export function programHelp(tree: CommandTree, builtIns: readonly Plugin[]): string {
+  const lines = [
+    "Runs a Postgres or TimescaleDB database's operations.",
+    "",
+    "Examples:",
+    table([
+      [`${PROGRAM} migrate`, "Create the database if absent and apply all pending migrations"],
+      [`${PROGRAM} migrate status`, "Show what is applied and what is pending"],
+      [`${PROGRAM} config`, "Show every setting and where it comes from"],
+    ], 2),
+    `Usage: ${PROGRAM} COMMAND [flags]`,
+    "",
+    "Commands:",
+    commandTable(tree.entries.filter((entry) => builtIns.includes(entry.plugin))),
+  ];
+  const others = tree.entries.filter((entry) => !builtIns.includes(entry.plugin));
+  if (others.length > 0) lines.push("Plugin commands:", commandTable(others));
+  lines.push(
+    "Help topics:",
+    table(Object.entries(TOPICS).map(([name, { summary }]) => [`help ${name}`, summary]), 2),
+    "Global flags:",
+    flagTable(GLOBAL_FLAGS),
+    `Run \`${PROGRAM} COMMAND --help\` for the flags of a command.`,
+  );
+  return lines.join("\n") + "\n";
+}
+
+function commandTable(entries: readonly CommandEntry[]): string {
+  return table(
+    entries.map(({ path, command }) => [
+      [path, ...command.aliases ?? []].join(", "),
+      command.summary,
+    ]),
+    2,
+  );
+}
+
+/** The help of one command. */
+export function commandHelp({ path, command }: CommandEntry, tree: CommandTree): string {
+  const { own, connection, global } = acceptedFlags(command);
+  const lines = [
+    `${command.summary}.`,
+    "",
+    "Examples:",
+    table(command.examples.map(({ line, note }) => [line, note]), 2),
+    `Usage: ${usage(path, command)}`,
+  ];
+  if (command.aliases?.length) {
+    lines.push(`Also:  ${command.aliases.map((name) => `${PROGRAM} ${name}`).join(", ")}`);
+  }
+  lines.push("");
+  if (command.description !== undefined) lines.push(command.description.trim(), "");
+  lines.push(EFFECT_NOTE[command.effect], "");
+  const subcommands = tree.entries.filter((entry) => entry.path.startsWith(`${path} `));
+  if (subcommands.length > 0) lines.push("Subcommands:", commandTable(subcommands));
+  if (Object.keys(command.args ?? {}).length > 0) {
+    lines.push("Arguments:", argumentTable(command.args ?? {}));
+  }
+  if (Object.keys(own).length > 0) lines.push("Flags:", flagTable(own));
+  if (Object.keys(connection).length > 0) lines.push("Connection flags:", flagTable(connection));
+  lines.push("Global flags:", flagTable(global));
+  return lines.join("\n").trimEnd() + "\n";
+}
+
+const EFFECT_NOTE = {
+  read: "Effect: reads only; its database sessions are read-only.",
+  write: "Effect: writes.",
+  destroy: "Effect: destroys data; asks for the database's name first.",
+} as const;
+
+/** One line: the command with its arguments, as typed. */
+export function usage(path: string, command: Command): string {
+  const args = Object.entries(command.args ?? {}).map(([name, argument]) => {
+    const text = name.toUpperCase() + (argument.repeatable ? "..." : "");
+    return argument.required ? text : `[${text}]`;
+  });
+  return [PROGRAM, path, ...args, "[flags]"].join(" ");
+}
+
+function argumentTable(args: Readonly<Record<string, Argument>>): string {
+  return table(
+    Object.entries(args).map(([name, argument]) => [
+      name.toUpperCase(),
+      argument.choices === undefined
+        ? argument.help
+        : `${argument.help} (${argument.choices.join(", ")})`,
+    ]),
+    2,
+  );
+}
+
+function flagTable(flags: Flags): string {
+  return table(
+    Object.entries(flags).map(([name, flag]) => {
+      const short = flag.short === undefined ? "" : `-${flag.short}, `;
+      return [`${short}--${name}${placeholder(flag)}`, flagNote(flag)];
+    }),
+    2,
+  );
+}
+
+function placeholder(flag: Flag): string {
+  if (flag.type === "boolean") return "";
+  return ` ${
+    flag.placeholder ?? flag.choices?.join("|") ?? (flag.type === "number" ? "NUMBER" : "TEXT")
+  }`;
+}
+
+function flagNote(flag: Flag): string {
+  const facts = [
+    flag.required ? "required" : "",
+    flag.repeatable ? "may be repeated" : "",
+    flag.default === undefined || flag.default === false ? "" : `default: ${flag.default}`,
+    flag.env === undefined ? "" : `variable: ${flag.env}`,
+  ].filter((fact) => fact !== "");
+  return facts.length === 0 ? flag.help : `${flag.help} (${facts.join("; ")})`;
+}
+
+/** Rows of two columns, aligned; a first column that is too wide has its second on the next line. */
+function table(rows: readonly (readonly [string, string])[], indent = 0): string {
+  const pad = " ".repeat(indent);
+  const width = Math.min(44, Math.max(...rows.map(([left]) => left.length)));
+  return rows.map(([left, right]) =>
+    left.length > width
+      ? `${pad}${left}\n${pad}${" ".repeat(width)}  ${right}\n`
+      : `${pad}${left.padEnd(width)}  ${right}\n`
+  ).join("");
+}

@@ -1,0 +1,101 @@
+/** Lines for people and log collectors, on stderr. */
+import type { OutputStream } from "./host.ts";
+import type { Log } from "./plugin.ts";
+
+/** How important a line is; `success` ranks with `info`, as in the manual of the replaced system. */
+export type LogLevel = "debug" | "info" | "success" | "warn" | "error";
+
+const RANK: Readonly<Record<LogLevel, number>> = {
+  debug: 0,
+  info: 1,
+  success: 1,
+  warn: 2,
+  error: 3,
+};
+
+// The tags of the replaced system's scripts; log watchers look for them.
+const TAG: Readonly<Record<LogLevel, string>> = {
+  debug: "[DEBUG]",
+  info: "[INFO]",
+  success: "[SUCCESS]",
+  warn: "[WARNING]",
+  error: "[ERROR]",
+};
+
+const COLOUR: Readonly<Record<LogLevel, string>> = {
+  debug: "\x1b[2m",
+  info: "\x1b[34m",
+  success: "\x1b[32m",
+  warn: "\x1b[33m",
+  error: "\x1b[31m",
+};
+
+/** How lines are written. */
+export interface LogOptions {
+  readonly stream: OutputStream;
+  readonly format: "text" | "json";
+  /** Lines below this level are dropped. */
+  readonly level: () => LogLevel;
+  readonly colour: boolean;
+  /** Masks secrets; applied to every line. */
+  readonly redact: (text: string) => string;
+  readonly now: () => number;
+  /** Names the run in JSON lines. */
+  readonly runId: string;
+  /** The command's path in JSON lines, as soon as it is known. */
+  readonly command: () => string | undefined;
+  /** Called before a line is written, so that a progress line can be cleared. */
+  readonly beforeLine?: () => void;
+}
+
+/** The log of one run, with the error level that only the host writes. */
+export interface RunLog extends Log {
+  error(message: string): void;
+  /** Lines that explain the error line before them: plain as text, a line of their own as JSON. */
+  note(message: string): void;
+  /** Warnings written so far, for the JSON result. */
+  readonly warnings: readonly string[];
+}
+
+/** Makes the log of one run. */
+export function createLog(options: LogOptions): RunLog {
+  const warnings: string[] = [];
+  const write = (level: LogLevel, message: string) => {
+    const text = options.redact(message);
+    if (level === "warn") warnings.push(text);
+    if (RANK[level] < RANK[options.level()]) return;
+    options.beforeLine?.();
+    options.stream.write(
+      options.format === "json" ? jsonLine(options, level, text) : textLine(options, level, text),
+    );
+  };
+  return {
+    debug: (message) => write("debug", message),
+    info: (message) => write("info", message),
+    success: (message) => write("success", message),
+    warn: (message) => write("warn", message),
+    error: (message) => write("error", message),
+    note(message) {
+      if (options.format === "json") write("error", message);
+      else options.stream.write(options.redact(message) + "\n");
+    },
+    warnings,
+  };
+}
+
+function textLine(options: LogOptions, level: LogLevel, message: string): string {
+  const tag = options.colour ? `${COLOUR[level]}${TAG[level]}\x1b[0m` : TAG[level];
+  return `${tag} ${message}\n`;
+}
+
+function jsonLine(options: LogOptions, level: LogLevel, message: string): string {
+  const command = options.command();
+  return JSON.stringify({
+    time: new Date(options.now()).toISOString(),
+    // Collectors know no level of that name.
+    level: level === "success" ? "info" : level,
+    message,
+    ...(command === undefined ? {} : { command }),
+    run_id: options.runId,
+  }) + "\n";
+}

@@ -1,0 +1,35 @@
+import { command, definePlugin } from "../../core/plugin.ts";
+
+export default definePlugin({
+  name: "config",
+  api: 1,
+  summary: "Show the configuration",
+  commands: {
+    "config": command({
+      summary: "Show every setting and where its value comes from",
+      description:
+        "Secrets are masked. Nothing is connected to; wrong values are reported together, with exit code 2.",
+      examples: [
+        { line: "observatory config", note: "Show all settings" },
+        { line: "observatory config --json", note: "The same for programs" },
+        { line: "DB_HOST=db1 observatory config", note: "See that the environment wins" },
+      ],
+      effect: "read",
+      async run(ctx) {
+        const entries = await ctx.config.entries();
+        const width = Math.max(...entries.map(({ name }) => name.length));
+        const values = entries.map(({ value }) => value ?? "-");
+        const valueWidth = Math.min(60, Math.max(...values.map((value) => value.length)));
+        const lines = entries.map(({ name, origin }, index) =>
+          `${name.padEnd(width)}  ${(values[index] ?? "").padEnd(valueWidth)}  ${origin}`
+        );
+        // Reading the target finds what is wrong with the connection's settings.
+        const { host, port, database, user } = ctx.db.target;
+        return {
+          data: { settings: entries, target: { host, port, database, user } },
+          text: [...lines, "", `Target: ${user}@${host}:${port}/${database}`].join("\n"),
+        };
+      },
+    }),
+  },
+});

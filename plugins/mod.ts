@@ -1,0 +1,7 @@
+/** The list of built-in plugins; each is written with `core/plugin.ts` alone. */
+import type { Plugin } from "../core/plugin.ts";
+import config from "./config/mod.ts";
+import migrate from "./migrate/mod.ts";
+
+/** The built-ins in the order that the help lists them. */
+export const builtIns: readonly Plugin[] = [migrate, config];
