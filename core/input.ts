@@ -1,13 +1,11 @@
 /** From the words of a command line to a command's input. */
-import { OperationError } from "./plugin.ts";
+import { type Arguments, type Flags, type Input, OperationError } from "./plugin.ts";
 import type { CommandEntry } from "./command_tree.ts";
 import { parseArguments } from "./arguments.ts";
 import { acceptedFlags } from "./global_flags.ts";
 
 /** The typed input of a command, the host's own flags included. */
-export interface CommandInput {
-  readonly flags: Readonly<Record<string, never>>;
-  readonly args: Readonly<Record<string, never>>;
+export interface CommandInput extends Input<Flags, Arguments> {
   /** Values of flags declared secret. */
   readonly secrets: readonly string[];
 }

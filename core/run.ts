@@ -8,6 +8,7 @@ import { createProgressLine, type ProgressLine } from "./progress.ts";
 import { createRedactor, type Redactor } from "./redact.ts";
 import { type CommandEntry, splitLeadingFlags } from "./command_tree.ts";
 import type { HostFlagValues } from "./global_flags.ts";
+import type { CommandInput } from "./input.ts";
 
 /** What a test may hand in instead of what the program ships. */
 export interface RunOptions {
@@ -263,10 +264,7 @@ interface Operation {
   readonly path: string;
   readonly plugins: readonly Plugin[];
   readonly context: Context;
-  readonly input: {
-    readonly flags: Readonly<Record<string, unknown>>;
-    readonly args: Readonly<Record<string, unknown>>;
-  };
+  readonly input: CommandInput;
 }
 
 async function operate({ command, path, plugins, context, input }: Operation): Promise<Result> {
