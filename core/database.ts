@@ -6,6 +6,7 @@ import {
   type Database,
   OperationError,
   type QueryResult,
+  type ServerError,
   type Session,
   type SessionOptions,
   type SqlParameter,
@@ -13,7 +14,6 @@ import {
 import type { Dialer } from "./postgres/transport.ts";
 import type { Connection } from "./postgres/connection.ts";
 import type { ConnectionParameters } from "./postgres/connection_parameters.ts";
-import type { Notice } from "./postgres/messages.ts";
 import type { RunLog } from "./log.ts";
 import { sleep } from "./sleep.ts";
 
@@ -78,7 +78,7 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
         ...(session.settings === undefined ? {} : { settings: session.settings }),
         ...(session.notices === "drop"
           ? {}
-          : { onNotice: (notice: Notice) => logNotice(log, notice) }),
+          : { onNotice: (notice: ServerError) => logNotice(log, notice) }),
         signal,
         readFile: options.readFile,
         fileMode: options.fileMode,
@@ -156,7 +156,7 @@ function waitedTooLong(error: OperationError, seconds: number): OperationError {
   });
 }
 
-function logNotice(log: RunLog, notice: Notice): void {
+function logNotice(log: RunLog, notice: ServerError): void {
   const line = `${notice.severity}: ${notice.message}${
     notice.detail === undefined ? "" : ` (${notice.detail})`
   }`;

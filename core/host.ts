@@ -37,6 +37,8 @@ export interface Host {
   readonly dialer: Dialer;
   /** Calls `handler` for each ending signal; the returned function stops that. */
   onSignal(handler: (signal: EndingSignal) => void): () => void;
+  /** Calls `handler` for a rejection that nobody handles; the returned function stops that. */
+  onUnhandled(handler: (error: unknown) => void): () => void;
   /** Ends the process at once. */
   exit(code: number): never;
   /** The platform, such as `linux-x86_64`, and the runtime's version, for `--version`. */
@@ -93,6 +95,14 @@ export function systemHost(): Host {
         return () => Deno.removeSignalListener(signal, listener);
       });
       return () => listeners.forEach((stop) => stop());
+    },
+    onUnhandled(handler) {
+      const listener = (event: PromiseRejectionEvent) => {
+        event.preventDefault();
+        handler(event.reason);
+      };
+      globalThis.addEventListener("unhandledrejection", listener);
+      return () => globalThis.removeEventListener("unhandledrejection", listener);
     },
     exit: (code) => Deno.exit(code),
     get platform() {

@@ -1,7 +1,7 @@
 /** One run, from the command line to the exit code; readable from top to bottom. */
 import type { Command, Context, Plugin, Result } from "./plugin.ts";
 import { ENDING_SIGNALS, type Host } from "./host.ts";
-import { type ErrorReport, EXIT_PROBLEMS, reportOf, SignalError } from "./errors.ts";
+import { type ErrorReport, EXIT_BUG, EXIT_PROBLEMS, reportOf, SignalError } from "./errors.ts";
 import { createLog, type LogLevel, type RunLog } from "./log.ts";
 import { createOutput, type Output } from "./output.ts";
 import { createProgressLine, type ProgressLine } from "./progress.ts";
@@ -148,6 +148,10 @@ function earlyFlags(args: readonly string[], host: Host) {
 /** The first signal asks the run to end; a second one ends it at once. */
 function listen(run: Run, ending: AbortController): () => void {
   let grace: ReturnType<typeof setTimeout> | undefined;
+  const stopUnhandled = run.host.onUnhandled((error) => {
+    // What nobody waited for: the state of the run is unknown, so it goes no further.
+    run.host.exit(fail(run, { ...reportOf(error), kind: "bug", exit: EXIT_BUG }));
+  });
   const stop = run.host.onSignal((name) => {
     const code = 128 + ENDING_SIGNALS[name];
     if (ending.signal.aborted) return run.host.exit(code);
@@ -160,13 +164,14 @@ function listen(run: Run, ending: AbortController): () => void {
   });
   return () => {
     stop();
+    stopUnhandled();
     clearTimeout(grace);
   };
 }
 
 function fail(run: Run, report: ErrorReport): number {
   run.progress.clear();
-  if (report.kind !== "signal") run.log.error(report.message);
+  if (report.kind !== "signal") report.message.split("\n").forEach((line) => run.log.error(line));
   // The excerpt and the hint belong to the error line above them, not to the log's format.
   const more = [report.excerpt, report.hint && `Hint: ${report.hint}`].filter((text) => text);
   for (const text of more) run.log.note(`${text}`);

