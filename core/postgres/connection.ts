@@ -1,0 +1,290 @@
+/** One session with a server: its state, and the statements that go through it. */
+import {
+  DatabaseError,
+  OperationError,
+  type QueryResult,
+  type Row,
+  type ServerError,
+  type SqlParameter,
+  type Step,
+} from "../plugin.ts";
+import { connectionClosed, connectionLost, endsConnection, readServerError } from "./errors.ts";
+import { cString, type MessageReader, printable, ProtocolError } from "./message_reader.ts";
+import { extendedQuery, FROM_SERVER, simpleQuery, terminateMessage } from "./messages.ts";
+import { runPipeline } from "./pipeline.ts";
+import { type Reply, rowsReply, type SimpleResult, textReply } from "./replies.ts";
+import { closeQuietly, type Duplex, writeAll } from "./transport.ts";
+
+/** Where a session stands with its transaction. */
+export type TransactionStatus = "idle" | "in transaction" | "failed";
+
+/** A session just logged in, as `connect` hands it over. */
+export interface Login {
+  readonly duplex: Duplex;
+  readonly reader: MessageReader;
+  readonly address: string;
+  readonly tls: boolean;
+  readonly pid: number;
+  /** What the server reports of its settings. */
+  readonly parameters: Map<string, string>;
+  readonly onNotice: (notice: ServerError) => void;
+  /** Asks the server, by another connection, to cancel what runs here. */
+  readonly cancel: () => Promise<void>;
+}
+
+/** Somebody who waits for one answer. */
+interface Waiting {
+  readonly reply: Reply<unknown>;
+  /** Called when the answer is complete, or with the reason why it will never be. */
+  readonly done: (lost?: OperationError) => void;
+}
+
+/** How long a failed write waits for what the server said before it closed the connection. */
+const LAST_WORDS_MS = 1000;
+
+/**
+ * One session. One operation runs at a time; further ones wait in the order in
+ * which they were asked for.
+ */
+export class Connection {
+  /** Process id of the server process. */
+  readonly pid: number;
+  /** Where the server is, such as `127.0.0.1:5432` or a socket's path. */
+  readonly address: string;
+  /** Whether the connection is protected by TLS. */
+  readonly tls: boolean;
+  /** Resolves when the connection is gone: with the error, when that was not asked for. */
+  readonly closed: Promise<OperationError | undefined>;
+
+  readonly #login: Login;
+  readonly #waiting: Waiting[] = [];
+  #next = 0;
+  #turn: Promise<unknown> = Promise.resolve();
+  #status: TransactionStatus = "idle";
+  #lastWords: ServerError | undefined;
+  /** Why nothing can be asked any more. */
+  #end: OperationError | undefined;
+  #closing = false;
+  #writeFailure:
+    | { readonly error: unknown; readonly timer: ReturnType<typeof setTimeout> }
+    | undefined;
+
+  constructor(login: Login) {
+    this.#login = login;
+    this.pid = login.pid;
+    this.address = login.address;
+    this.tls = login.tls;
+    this.closed = this.#receive();
+  }
+
+  /** The server's version as a number, such as 150018 for 15.18. */
+  get serverVersion(): number {
+    return versionNumber(this.parameter("server_version") ?? "");
+  }
+
+  /** A setting that the server reports, such as `server_encoding`. */
+  parameter(name: string): string | undefined {
+    return this.#login.parameters.get(name);
+  }
+
+  /** Where the transaction stood when the server last was ready. */
+  get transactionStatus(): TransactionStatus {
+    return this.#status;
+  }
+
+  /**
+   * Runs one statement by the extended protocol, in one round trip.
+   *
+   * @throws DatabaseError when the server reports an error
+   * @throws OperationError `connection_lost` when the connection breaks
+   */
+  query<R = Row>(sql: string, params: readonly SqlParameter[] = []): Promise<QueryResult<R>> {
+    return this.#inTurn(async () => {
+      // The caller knows what its statement returns, as with every SQL interface.
+      return await this.#run(extendedQuery(sql, params), rowsReply()) as QueryResult<R>;
+    });
+  }
+
+  /**
+   * Runs one simple query, which may hold several statements.
+   *
+   * @returns what each statement gave, with every value as text
+   * @throws DatabaseError when the server reports an error
+   * @throws OperationError `connection_lost` when the connection breaks
+   */
+  simple(sql: string | Uint8Array): Promise<SimpleResult[]> {
+    return this.#inTurn(() => this.#run(simpleQuery(sql), textReply()));
+  }
+
+  /**
+   * Sends steps without waiting between them, by the rules of `Session.pipeline`.
+   *
+   * @throws DatabaseError of the first step that failed, when all answers have come
+   * @throws OperationError `connection_lost` when the connection breaks
+   */
+  pipeline(steps: readonly Step[] | ReadableStream<Step>): Promise<QueryResult<never>[]> {
+    return this.#inTurn(() =>
+      runPipeline(steps, {
+        encode: (step) =>
+          step.params === undefined ? simpleQuery(step.sql) : extendedQuery(step.sql, step.params),
+        expect: (reply, done) => this.#expect(reply, done),
+        send: (bytes) => this.#send(bytes),
+      })
+    );
+  }
+
+  /**
+   * Asks the server to cancel what runs now; whether it came in time shows in
+   * what the running statement gives.
+   *
+   * @throws OperationError of kind `connection` when the server cannot be asked
+   */
+  cancel(): Promise<void> {
+    return this.#login.cancel();
+  }
+
+  /** Ends the session; safe to call twice. What still waits for an answer fails. */
+  async close(): Promise<void> {
+    if (!this.#closing && this.#end === undefined) {
+      this.#closing = true;
+      const idle = this.#next === this.#waiting.length;
+      this.#fail(connectionClosed(this.address));
+      try {
+        if (idle) await writeAll(this.#login.duplex, terminateMessage());
+      } catch {
+        // The server is gone already: there is nobody to say goodbye to.
+      }
+      closeQuietly(this.#login.duplex);
+    }
+    await this.closed;
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(() => {
+      if (this.#end !== undefined) throw this.#end;
+      return work();
+    });
+    this.#turn = result.catch(() => {});
+    return result;
+  }
+
+  async #run<T>(pieces: readonly Uint8Array[], reply: Reply<T>): Promise<T> {
+    const answered = new Promise<void>((resolve, reject) => {
+      this.#expect(reply, (lost) => lost === undefined ? resolve() : reject(lost));
+    });
+    await Promise.all([answered, this.#sendAll(pieces)]);
+    if (reply.error !== undefined) throw new DatabaseError(reply.error);
+    return reply.result();
+  }
+
+  #expect(reply: Reply<unknown>, done: Waiting["done"]): void {
+    if (this.#end === undefined) this.#waiting.push({ reply, done });
+    else done(this.#end);
+  }
+
+  async #sendAll(pieces: readonly Uint8Array[]): Promise<void> {
+    for (const piece of pieces) await this.#send(piece);
+  }
+
+  /** Never rejects: who waits for the answer is told why none comes. */
+  async #send(bytes: Uint8Array): Promise<void> {
+    if (this.#end !== undefined || this.#writeFailure !== undefined) return;
+    try {
+      await writeAll(this.#login.duplex, bytes);
+    } catch (error) {
+      // Most likely the server closed the connection, and what it said before is
+      // still to be read; the reading end then finishes by itself.
+      const timer = setTimeout(() => closeQuietly(this.#login.duplex), LAST_WORDS_MS);
+      this.#writeFailure = { error, timer };
+    }
+  }
+
+  async #receive(): Promise<OperationError | undefined> {
+    let thrown: unknown;
+    try {
+      await this.#login.reader.forEach(this.#handle);
+    } catch (error) {
+      thrown = error;
+    }
+    if (this.#writeFailure !== undefined) {
+      clearTimeout(this.#writeFailure.timer);
+      thrown ??= this.#writeFailure.error;
+    }
+    if (this.#closing) return undefined;
+    closeQuietly(this.#login.duplex);
+    const lost = connectionLost(this.address, { server: this.#lastWords, thrown });
+    this.#fail(lost);
+    return lost;
+  }
+
+  #fail(error: OperationError): void {
+    this.#end ??= error;
+    const waiting = this.#waiting.splice(0).slice(this.#next);
+    this.#next = 0;
+    for (const { done } of waiting) done(this.#end);
+  }
+
+  readonly #handle = (type: number, bytes: Uint8Array, start: number, end: number): void => {
+    switch (type) {
+      case FROM_SERVER.readyForQuery:
+        this.#status = statusOf(bytes[start] ?? 0);
+        this.#answered();
+        return;
+      case FROM_SERVER.errorResponse: {
+        const error = readServerError(bytes, start, end);
+        if (endsConnection(error)) {
+          this.#lastWords = error;
+          return;
+        }
+        break;
+      }
+      case FROM_SERVER.noticeResponse:
+        this.#login.onNotice(readServerError(bytes, start, end));
+        return;
+      case FROM_SERVER.parameterStatus: {
+        const name = cString(bytes, start, end);
+        this.#login.parameters.set(name.value, cString(bytes, name.next, end).value);
+        return;
+      }
+      case FROM_SERVER.notificationResponse:
+        return;
+    }
+    const current = this.#waiting[this.#next];
+    if (current === undefined) {
+      throw new ProtocolError(`a message of type ${printable(type)} comes unasked`);
+    }
+    current.reply.receive(type, bytes, start, end);
+  };
+
+  #answered(): void {
+    const current = this.#waiting[this.#next];
+    if (current === undefined) throw new ProtocolError("an answer comes unasked");
+    this.#next += 1;
+    if (this.#next === this.#waiting.length) {
+      this.#waiting.length = 0;
+      this.#next = 0;
+    }
+    current.done();
+  }
+}
+
+function statusOf(code: number): TransactionStatus {
+  switch (code) {
+    case 0x49: // I
+      return "idle";
+    case 0x54: // T
+      return "in transaction";
+    case 0x45: // E
+      return "failed";
+    default:
+      throw new ProtocolError(`a transaction status ${printable(code)} is unknown`);
+  }
+}
+
+/** A version's number: 150018 for `15.18 (Debian)`, 170000 for `17beta1`, 90624 for `9.6.24`. */
+export function versionNumber(version: string): number {
+  const match = /^(\d+)(?:\.(\d+))?(?:\.(\d+))?/.exec(version);
+  const [major, minor, patch] = [1, 2, 3].map((group) => Number(match?.[group] ?? 0));
+  if (major === undefined || minor === undefined || patch === undefined) return 0;
+  return major >= 10 ? major * 10000 + minor : major * 10000 + minor * 100 + patch;
+}

@@ -1,0 +1,167 @@
+/** What is made of the server's answer to one statement or one simple query. */
+import type { QueryResult, Row, ServerError } from "../plugin.ts";
+import { readServerError } from "./errors.ts";
+import { cString, printable, ProtocolError } from "./message_reader.ts";
+import { FROM_SERVER } from "./messages.ts";
+import {
+  type Field,
+  readFields,
+  readRow,
+  readText,
+  type ValueReader,
+  valueReader,
+} from "./values.ts";
+
+/** What one statement of a simple query gave, every value as the server's text. */
+export interface SimpleResult {
+  /** The command's tag without its count; empty for an empty query. */
+  readonly command: string;
+  readonly count: number;
+  /** The columns, for statements that return rows. */
+  readonly fields?: readonly Field[];
+  readonly rows: (string | null)[][];
+}
+
+/** Collects the messages of one answer, up to the server's being ready again. */
+export interface Reply<T> {
+  receive(type: number, bytes: Uint8Array, start: number, end: number): void;
+  /** The first error of the answer. */
+  readonly error: ServerError | undefined;
+  /** What was collected; to be asked for when the answer is complete. */
+  result(): T;
+}
+
+/** What kinds of replies do differently. */
+interface Collector {
+  fields?(fields: Field[]): void;
+  row?(bytes: Uint8Array, start: number, end: number): void;
+  complete(command: string, count: number): void;
+}
+
+/** A statement's rows as objects with values by type. */
+export function rowsReply(): Reply<QueryResult> {
+  let names: string[] = [];
+  let readers: ValueReader[] = [];
+  const rows: Row[] = [];
+  let command = "";
+  let count = 0;
+  return reply({
+    fields(fields) {
+      names = fields.map((field) => field.name);
+      readers = fields.map((field) => valueReader(field.type));
+    },
+    row(bytes, start, end) {
+      const row: Row = {};
+      readRow(bytes, { start, end }, (column, from, to) => {
+        const name = names[column];
+        const read = readers[column];
+        if (name === undefined || read === undefined) {
+          throw new ProtocolError("a row has more values than were described");
+        }
+        const value = to === -1 ? null : read(bytes, from, to);
+        // The one name whose assignment would set the object's prototype.
+        if (name === "__proto__") {
+          Object.defineProperty(row, name, {
+            value,
+            enumerable: true,
+            writable: true,
+            configurable: true,
+          });
+        } else row[name] = value;
+      });
+      rows.push(row);
+    },
+    complete(tag, affected) {
+      command = tag;
+      count = affected;
+    },
+  }, () => ({ rows, command, count }));
+}
+
+/** The statements of a simple query, each with its rows as text. */
+export function textReply(): Reply<SimpleResult[]> {
+  const results: SimpleResult[] = [];
+  let fields: Field[] | undefined;
+  let rows: (string | null)[][] = [];
+  return reply({
+    fields(described) {
+      fields = described;
+    },
+    row(bytes, start, end) {
+      const row: (string | null)[] = [];
+      readRow(bytes, { start, end }, (_column, from, to) => {
+        row.push(to === -1 ? null : readText(bytes, from, to));
+      });
+      rows.push(row);
+    },
+    complete(command, count) {
+      results.push({ command, count, ...(fields === undefined ? {} : { fields }), rows });
+      fields = undefined;
+      rows = [];
+    },
+  }, () => results);
+}
+
+/** The last statement's command and count; rows are dropped as they come. */
+export function droppedReply(): Reply<QueryResult<never>> {
+  let command = "";
+  let count = 0;
+  return reply({
+    complete(tag, affected) {
+      command = tag;
+      count = affected;
+    },
+  }, () => ({ rows: [], command, count }));
+}
+
+function reply<T>(collector: Collector, result: () => T): Reply<T> {
+  let error: ServerError | undefined;
+  return {
+    get error() {
+      return error;
+    },
+    result,
+    receive(type, bytes, start, end) {
+      switch (type) {
+        case FROM_SERVER.dataRow:
+          collector.row?.(bytes, start, end);
+          return;
+        case FROM_SERVER.rowDescription:
+          collector.fields?.(readFields(bytes, start, end));
+          return;
+        case FROM_SERVER.commandComplete: {
+          const [command, count] = readTag(cString(bytes, start, end).value);
+          collector.complete(command, count);
+          return;
+        }
+        case FROM_SERVER.emptyQueryResponse:
+          collector.complete("", 0);
+          return;
+        case FROM_SERVER.errorResponse:
+          error ??= readServerError(bytes, start, end);
+          return;
+        // What a copy to the client sends is dropped; one from the client has been
+        // refused ahead by what follows the statement.
+        case FROM_SERVER.copyInResponse:
+        case FROM_SERVER.copyOutResponse:
+        case FROM_SERVER.copyData:
+        case FROM_SERVER.copyDone:
+        case FROM_SERVER.parseComplete:
+        case FROM_SERVER.bindComplete:
+        case FROM_SERVER.closeComplete:
+        case FROM_SERVER.noData:
+        case FROM_SERVER.parameterDescription:
+        case FROM_SERVER.portalSuspended:
+          return;
+        default:
+          throw new ProtocolError(`a message of type ${printable(type)} is not expected`);
+      }
+    },
+  };
+}
+
+/** Splits a command's tag: `INSERT 0 5` is `INSERT` with 5 rows, `CREATE TABLE` has no count. */
+export function readTag(tag: string): [command: string, count: number] {
+  const match = /^(\D+?)(?: \d+)? (\d+)$/.exec(tag);
+  return match === null ? [tag, 0] : [match[1] ?? tag, Number(match[2])];
+}
