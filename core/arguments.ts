@@ -1,6 +1,7 @@
 /** From words on the command line to typed values; every problem is found, not only the first. */
 import { parseArgs } from "node:util";
 import type { Argument, Arguments, Flag, Flags } from "./plugin.ts";
+import { shown } from "./shown.ts";
 import { suggest } from "./suggest.ts";
 
 /** The values of a command line, or what is wrong with it. */
@@ -32,8 +33,10 @@ export function parseArguments(words: readonly string[], accepted: Accepted): Pa
   const { given, positionals } = tokenize(words, accepted, problems);
   const flags: Record<string, FlagInput> = {};
   for (const [name, flag] of Object.entries(accepted.flags)) {
+    const before = problems.length;
     flags[name] = flagInput(name, flag, { texts: given.get(name), env: accepted.env, problems });
-    if (flag.required && flags[name] === undefined && !accepted.lenient) {
+    const missing = flags[name] === undefined && problems.length === before;
+    if (flag.required && missing && !accepted.lenient) {
       problems.push(`The flag --${name} is missing`);
     }
   }
@@ -42,11 +45,17 @@ export function parseArguments(words: readonly string[], accepted: Accepted): Pa
 
 type Given = Map<string, (string | boolean)[]>;
 
+interface Positional {
+  readonly text: string;
+  /** Whether it follows a flag that nobody knows, whose value it may have been meant to be. */
+  readonly afterUnknown: boolean;
+}
+
 function tokenize(
   words: readonly string[],
   accepted: Accepted,
   problems: string[],
-): { given: Given; positionals: string[] } {
+): { given: Given; positionals: Positional[] } {
   const options: Record<string, { type: "string" | "boolean"; short?: string }> = {};
   for (const [name, flag] of Object.entries(accepted.flags)) {
     options[name] = {
@@ -64,23 +73,28 @@ function tokenize(
     allowPositionals: true,
   });
   const given: Given = new Map();
-  const positionals: string[] = [];
+  const positionals: Positional[] = [];
+  let unknownAt: number | undefined;
   const add = (name: string, value: string | boolean) => {
     given.set(name, [...given.get(name) ?? [], value]);
   };
   for (const token of tokens) {
     if (token.kind === "positional") {
-      positionals.push(token.value === VERBATIM ? words[verbatimAt] ?? "" : token.value);
+      positionals.push({
+        text: token.value === VERBATIM ? words[verbatimAt] ?? "" : token.value,
+        afterUnknown: unknownAt !== undefined && unknownAt === token.index - 1,
+      });
     } else if (token.kind === "option") {
       const { name, rawName, value } = token;
-      const negated = name.startsWith("no-") && !(name in accepted.flags) && name in options;
-      const flag = accepted.flags[negated ? name.slice(3) : name];
+      const negated = !Object.hasOwn(accepted.flags, name) && Object.hasOwn(options, name);
+      const flag = flagOf(negated ? name.slice(3) : name, accepted.flags);
       if (flag === undefined) {
         problems.push(unknownFlag(rawName, accepted.flags));
+        if (value === undefined) unknownAt = token.index;
       } else if (flag.type === "boolean") {
         if (value !== undefined) problems.push(`The flag ${rawName} takes no value`);
         else add(negated ? name.slice(3) : name, !negated);
-      } else if (value === undefined) {
+      } else if (value === undefined || (!token.inlineValue && isFlag(value, options))) {
         problems.push(`The flag ${rawName} needs a value`);
       } else {
         add(name, value);
@@ -90,13 +104,24 @@ function tokenize(
   return { given, positionals };
 }
 
+/** Declared flags only: every object has a `constructor` too. */
+function flagOf(name: string, flags: Flags): Flag | undefined {
+  return Object.hasOwn(flags, name) ? flags[name] : undefined;
+}
+
+/** Whether a word is one of the flags itself, and so not the value of the one before it. */
+function isFlag(word: string, options: Readonly<Record<string, { short?: string }>>): boolean {
+  if (word.startsWith("--")) return Object.hasOwn(options, word.slice(2).split("=", 1)[0] ?? "");
+  return Object.values(options).some(({ short }) => short !== undefined && word === `-${short}`);
+}
+
 /** Where the verbatim first argument stands when it looks like a flag but is none of ours; or -1. */
 function verbatimIndex(words: readonly string[], accepted: Accepted): number {
   if (Object.values(accepted.args)[0]?.verbatim !== true) return -1;
   for (let index = 0; index < words.length; index++) {
     const word = words[index] ?? "";
     const [name = ""] = word.replace(/^--?/, "").split("=", 1);
-    const flag = accepted.flags[name] ??
+    const flag = flagOf(name, accepted.flags) ??
       Object.values(accepted.flags).find((flag) => word === `-${flag.short}`);
     if (flag === undefined || !word.startsWith("-") || word === "--") {
       return word === "--" ? -1 : index;
@@ -143,22 +168,24 @@ function convert(
   report: { label: string; problems: string[] },
 ): Scalar | undefined {
   if (typeof text === "boolean") return text;
+  const secret = "secret" in declared && declared.secret === true;
+  const value = `The value${secret ? "" : ` ${shown(text)}`} of ${report.label}`;
   if (declared.type === "number") {
-    const value = Number(text);
-    if (text.trim() !== "" && Number.isFinite(value)) return value;
-    report.problems.push(`The value "${text}" of ${report.label} is not a number`);
+    const number = Number(text);
+    if (text.trim() !== "" && Number.isFinite(number)) return number;
+    report.problems.push(`${value} is not a number`);
     return undefined;
   }
   if (declared.type === "boolean") {
     if (/^(1|true|yes|on)$/i.test(text)) return true;
     if (/^(0|false|no|off)$/i.test(text)) return false;
-    report.problems.push(`The value "${text}" of ${report.label} is neither true nor false`);
+    report.problems.push(`${value} is neither true nor false`);
     return undefined;
   }
   if (declared.choices !== undefined && !declared.choices.includes(text)) {
-    const near = suggest(text, declared.choices);
+    const near = secret ? undefined : suggest(text, declared.choices);
     report.problems.push(
-      `The value "${text}" of ${report.label} is not one of ${declared.choices.join(", ")}` +
+      `${value} is not one of ${declared.choices.join(", ")}` +
         (near === undefined ? "" : `; did you mean "${near}"?`),
     );
     return undefined;
@@ -167,7 +194,7 @@ function convert(
 }
 
 function assignArguments(
-  positionals: readonly string[],
+  positionals: readonly Positional[],
   accepted: Accepted,
   problems: string[],
 ): Record<string, FlagInput> {
@@ -177,12 +204,14 @@ function assignArguments(
     const report = { label: name.toUpperCase(), problems };
     const texts = argument.repeatable ? positionals.slice(next) : positionals.slice(next, next + 1);
     next += texts.length;
-    const values = texts.map((text) => convert(text, argument, report));
+    const values = texts.map(({ text }) => convert(text, argument, report));
     args[name] = argument.repeatable ? values.filter((value) => value !== undefined) : values[0];
     if (argument.required && texts.length === 0 && !accepted.lenient) {
       problems.push(`The argument ${name.toUpperCase()} is missing`);
     }
   }
-  for (const extra of positionals.slice(next)) problems.push(`Unexpected argument "${extra}"`);
+  for (const { text, afterUnknown } of positionals.slice(next)) {
+    if (!afterUnknown) problems.push(`Unexpected argument ${shown(text)}`);
+  }
   return args;
 }
