@@ -101,8 +101,11 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
         return connection;
       } catch (error) {
         signal.throwIfAborted();
-        // The server answered: it is ready, though not with this database.
-        if (error instanceof OperationError && error.code === "database_missing") answered = true;
+        // The server answered: it is ready, though without this database.
+        if (error instanceof OperationError && error.code === "database_missing") {
+          log.success("Database is ready");
+          answered = true;
+        }
         if (!(error instanceof OperationError) || error.details["retryable"] !== true) throw error;
         if (options.now() + pause > deadline) throw waitedTooLong(error, options.wait);
         log.debug(`${error.message}; trying again`);

@@ -20,9 +20,9 @@ export const TOPICS: Readonly<Record<string, { readonly summary: string; text():
     text: () =>
       "A flag beats the environment, which beats .env, which beats /etc/observatory/defaults.env.\n" +
       "`observatory config` shows each value and where it comes from.\n\n" +
-      table(SETTINGS.map(({ name, help, default: value }) => [
+      table(SETTINGS.map(({ name, summary, default: value }) => [
         name,
-        value === undefined ? help : `${help} (default: ${value})`,
+        value === undefined ? summary : `${summary} (default: ${value})`,
       ])),
   },
 };

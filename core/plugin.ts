@@ -460,14 +460,22 @@ export interface ServerError {
   readonly constraint?: string;
 }
 
+/** What a server error may carry beside what the server reports. */
+export interface DatabaseErrorOptions extends ErrorOptions {
+  /** How many statements of the step had been completed before the one that failed. */
+  readonly completed?: number;
+}
+
 /** An error reported by the server for a statement. */
 export class DatabaseError extends OperationError {
   override name = "DatabaseError";
   /** Index of the step of a pipeline that failed; 0 for a single statement. */
   readonly step: number;
+  /** How many statements of the step had been completed before the one that failed. */
+  readonly completed: number;
   readonly server: ServerError;
 
-  constructor(server: ServerError, step = 0, options: ErrorOptions = {}) {
+  constructor(server: ServerError, step = 0, options: DatabaseErrorOptions = {}) {
     super(server.message, {
       code: "database_error",
       ...(server.hint === undefined ? {} : { hint: server.hint }),
@@ -476,5 +484,6 @@ export class DatabaseError extends OperationError {
     });
     this.server = server;
     this.step = step;
+    this.completed = options.completed ?? 0;
   }
 }

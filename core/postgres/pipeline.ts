@@ -160,7 +160,9 @@ function answersOf(line: Line): Answers {
       line.expect(reply, (error) => {
         const before = answers.failed;
         if (error !== undefined) lost = error;
-        else if (reply.error !== undefined) failure ??= new DatabaseError(reply.error, step);
+        else if (reply.error !== undefined) {
+          failure ??= new DatabaseError(reply.error, step, { completed: reply.completed });
+        }
         answered += 1;
         unansweredBytes -= bytes;
         if (!before && answers.failed) answers.onFailure(lost ?? failure);

@@ -27,6 +27,8 @@ export interface Reply<T> {
   receive(type: number, bytes: Uint8Array, start: number, end: number): void;
   /** The first error of the answer. */
   readonly error: ServerError | undefined;
+  /** How many statements were completed before the error, or at all. */
+  readonly completed: number;
   /** What was collected; to be asked for when the answer is complete. */
   result(): T;
 }
@@ -116,9 +118,13 @@ export function droppedReply(): Reply<QueryResult<never>> {
 
 function reply<T>(collector: Collector, result: () => T): Reply<T> {
   let error: ServerError | undefined;
+  let completed = 0;
   return {
     get error() {
       return error;
+    },
+    get completed() {
+      return completed;
     },
     result,
     receive(type, bytes, start, end) {
@@ -131,10 +137,12 @@ function reply<T>(collector: Collector, result: () => T): Reply<T> {
           return;
         case FROM_SERVER.commandComplete: {
           const [command, count] = readTag(cString(bytes, start, end).value);
+          completed++;
           collector.complete(command, count);
           return;
         }
         case FROM_SERVER.emptyQueryResponse:
+          completed++;
           collector.complete("", 0);
           return;
         case FROM_SERVER.errorResponse:
