@@ -1,0 +1,244 @@
+/**
+ * Makes the program: `deno task build [--target TRIPLE] [--output FILE]`. The
+ * runtime it is put into is downloaded by Deno, or named by `DENORT_BIN`.
+ */
+
+import { dirname, join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+
+/** The project's root directory. */
+export const PROJECT = resolve(import.meta.dirname ?? ".", "..");
+
+/** What goes into the program, relative to the root. */
+export const SOURCES: readonly string[] = ["main.ts", "deno.json", "deno.lock", "core", "plugins"];
+
+/** What the build writes for `--version`, beside the sources. */
+const BUILD_FACTS = "core/build.json";
+
+/**
+ * The flags that the program is made with.
+ *
+ * - All permissions: with a list of them the runtime refuses `/dev/stdin`,
+ *   `/dev/fd/N` and `/proc`, which scripts hand in as files. What confines user
+ *   plugins is their worker.
+ * - No prompt: a question for a permission would stop an unattended run.
+ * - No code cache: it would be a file of a predictable name in a directory that
+ *   everybody may write to, and starts no run faster.
+ * - No code from strings: a confined plugin could import what it may not by `eval`.
+ * - No unused packages: the lock file names those of the tests too.
+ */
+const FLAGS: readonly string[] = [
+  "--quiet",
+  "--allow-all",
+  "--no-prompt",
+  "--no-code-cache",
+  "--v8-flags=--disallow-code-generation-from-strings",
+  "--no-check",
+  "--frozen",
+  "--exclude-unused-npm",
+];
+
+/** How the program is made. */
+export interface BuildOptions {
+  /** Where it is written; its directory is made where needed. */
+  readonly output: string;
+  /** A target of `deno compile`; by default this machine's. */
+  readonly target?: string;
+  /** The runtime's file; by default what `DENORT_BIN` names, else Deno downloads it. */
+  readonly denort?: string;
+  /** The root of the sources; by default this project's. */
+  readonly project?: string;
+}
+
+/** A program that was made. */
+export interface Build {
+  readonly path: string;
+  readonly bytes: number;
+  /** What it answers to `--version`; undefined when it is for another machine. */
+  readonly version: string | undefined;
+}
+
+/**
+ * Makes the program. The sources are copied aside first, so that what the build
+ * adds is never seen in the tree, and several builds do not meet.
+ *
+ * @throws Error when `deno compile` fails, or what it made is for another machine or does not run
+ */
+export async function buildProgram(options: BuildOptions): Promise<Build> {
+  const path = resolve(options.output);
+  const project = options.project ?? PROJECT;
+  const stage = await Deno.makeTempDir({ prefix: "observatory-build-" });
+  try {
+    for (const source of SOURCES) await copy(join(project, source), join(stage, source));
+    await Deno.writeTextFile(join(stage, BUILD_FACTS), JSON.stringify(await buildFacts(project)));
+    await Deno.mkdir(dirname(path), { recursive: true });
+    // Deno refuses to overwrite what it does not take for a program of its own.
+    const made = join(stage, "observatory");
+    await compile({ ...options, stage, made });
+    await requireMachine(made, options);
+    const bytes = (await Deno.stat(made)).size;
+    const version = isNative(options.target) ? await askVersion(made) : undefined;
+    await moveFile(made, path);
+    return { path, bytes, version };
+  } finally {
+    await Deno.remove(stage, { recursive: true });
+  }
+}
+
+async function compile(
+  options: BuildOptions & { readonly stage: string; readonly made: string },
+): Promise<void> {
+  const denort = options.denort ?? Deno.env.get("DENORT_BIN") ?? "";
+  if (denort !== "" && !await isFile(denort)) {
+    throw new Error(
+      `Cannot build with the runtime "${denort}" of DENORT_BIN: there is no such file`,
+    );
+  }
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      "compile",
+      ...FLAGS,
+      ...(options.target === undefined ? [] : ["--target", options.target]),
+      "--include",
+      BUILD_FACTS,
+      "--output",
+      options.made,
+      "main.ts",
+    ],
+    cwd: options.stage,
+    env: { NO_COLOR: "1", ...(denort === "" ? {} : { DENORT_BIN: denort }) },
+    stdin: "null",
+  }).output();
+  if (!success) {
+    const reason = new TextDecoder().decode(stderr).split("Stack backtrace")[0];
+    throw new Error(`Cannot build: ${reason?.trim()}`);
+  }
+}
+
+/** The commit that is built and its date, for `--version`. */
+async function buildFacts(project: string): Promise<{ commit: string; date: string }> {
+  const head = await git(project, ["log", "-1", "--format=%h %cs"]);
+  const [commit, date] = head?.split(" ") ?? [];
+  if (commit === undefined || date === undefined) {
+    return { commit: "unknown", date: new Date().toISOString().slice(0, 10) };
+  }
+  const changed = await git(project, ["status", "--porcelain", "--", ...SOURCES]);
+  return { commit: changed === "" ? commit : `${commit}-modified`, date };
+}
+
+/** What git prints; undefined when there is no git, or no repository. */
+async function git(project: string, args: readonly string[]): Promise<string | undefined> {
+  try {
+    const { success, stdout } = await new Deno.Command("git", {
+      args: [...args],
+      cwd: project,
+      stdin: "null",
+      stderr: "null",
+    }).output();
+    return success ? new TextDecoder().decode(stdout).trim() : undefined;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+/** The machine that a program runs on, as its first bytes tell. */
+type Machine = "linux-x86_64" | "linux-aarch64" | "darwin-x86_64" | "darwin-aarch64" | "windows";
+
+/** With `DENORT_BIN`, Deno takes that runtime for every target without a word. */
+async function requireMachine(path: string, { target }: BuildOptions): Promise<void> {
+  const wanted = target === undefined
+    ? `${Deno.build.os}-${Deno.build.arch}`
+    : machineOfTarget(target);
+  const made = await machineOf(path);
+  if (made !== wanted) {
+    throw new Error(
+      `Cannot build for ${target ?? wanted}: the runtime is for ${made ?? "another machine"}; ` +
+        `unset DENORT_BIN, so that Deno downloads the right one`,
+    );
+  }
+}
+
+function machineOfTarget(target: string): Machine | undefined {
+  const arch = target.startsWith("aarch64") ? "aarch64" : "x86_64";
+  if (target.includes("windows")) return "windows";
+  if (target.includes("darwin")) return `darwin-${arch}`;
+  return target.includes("linux") ? `linux-${arch}` : undefined;
+}
+
+function isNative(target: string | undefined): boolean {
+  return target === undefined || machineOfTarget(target) === `${Deno.build.os}-${Deno.build.arch}`;
+}
+
+/** Reads the header of an executable: ELF, Mach-O or PE. */
+async function machineOf(path: string): Promise<Machine | undefined> {
+  using file = await Deno.open(path);
+  const header = new DataView(new ArrayBuffer(32));
+  await file.read(new Uint8Array(header.buffer));
+  if (header.getUint32(0) === 0x7f454c46) {
+    const machine = header.getUint16(18, true);
+    return machine === 0x3e ? "linux-x86_64" : machine === 0xb7 ? "linux-aarch64" : undefined;
+  }
+  if (header.getUint32(0, true) === 0xfeedfacf) {
+    return header.getUint32(4, true) === 0x0100000c ? "darwin-aarch64" : "darwin-x86_64";
+  }
+  return header.getUint16(0) === 0x4d5a ? "windows" : undefined;
+}
+
+async function askVersion(path: string): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(path, {
+    args: ["--version"],
+    stdin: "null",
+  }).output();
+  const decoder = new TextDecoder();
+  if (!success) {
+    throw new Error(`Cannot run the program that was built: ${decoder.decode(stderr).trim()}`);
+  }
+  return decoder.decode(stdout).trim();
+}
+
+async function copy(from: string, to: string): Promise<void> {
+  if (await isFile(from)) return await Deno.copyFile(from, to);
+  await Deno.mkdir(to);
+  for await (const entry of Deno.readDir(from)) {
+    await copy(join(from, entry.name), join(to, entry.name));
+  }
+}
+
+/** Moves a file, to another file system too; whoever runs the old one keeps it. */
+async function moveFile(from: string, to: string): Promise<void> {
+  const beside = `${to}.${crypto.randomUUID()}`;
+  await Deno.copyFile(from, beside);
+  await Deno.rename(beside, to);
+}
+
+async function isFile(path: string): Promise<boolean> {
+  try {
+    return (await Deno.stat(path)).isFile;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    args: Deno.args,
+    options: { target: { type: "string" }, output: { type: "string", short: "o" } },
+  });
+  const { target, output = join(PROJECT, "dist", "observatory") } = values;
+  const encoder = new TextEncoder();
+  try {
+    const build = await buildProgram({ output, ...(target === undefined ? {} : { target }) });
+    const size = `${build.path}: ${(build.bytes / 1_000_000).toFixed(1)} MB`;
+    const version = build.version ?? `for ${target}: not run on this machine`;
+    Deno.stdout.writeSync(encoder.encode(`${size}\n${version}\n`));
+    return 0;
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    Deno.stderr.writeSync(encoder.encode(`${error.message}\n`));
+    return 1;
+  }
+}
+
+if (import.meta.main) Deno.exit(await main());
