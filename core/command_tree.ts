@@ -1,6 +1,7 @@
 /** The commands of all plugins under their full paths: looked up, or suggested. */
 import { type Command, OperationError, type Plugin } from "./plugin.ts";
 import { CONNECTION_FLAGS, GLOBAL_FLAGS } from "./global_flags.ts";
+import { shown } from "./shown.ts";
 import { suggest } from "./suggest.ts";
 
 /** One command with its place. */
@@ -106,12 +107,19 @@ function hasSubcommands(tree: CommandTree, path: string): boolean {
 }
 
 function unknownCommand(tree: CommandTree, name: string): OperationError {
-  const near = suggest(name, tree.byName.keys());
-  return new OperationError(`Unknown command "${name}"`, {
+  return new OperationError(`Unknown command ${shown(name)}`, {
     kind: "usage",
     code: "unknown_command",
-    hint: near === undefined
-      ? "Run `observatory help` for the list of commands"
-      : `Did you mean \`observatory ${near}\`?`,
+    hint: hintFor(tree, name),
   });
+}
+
+function hintFor(tree: CommandTree, name: string): string {
+  const near = suggest(name, [...tree.byName.keys(), "help", "version"]);
+  if (near !== undefined) return `Did you mean \`observatory ${near}\`?`;
+  const [family = ""] = name.split(" ");
+  const members = tree.entries.filter(({ path }) => path.startsWith(`${family} `));
+  return members.length === 0
+    ? "Run `observatory help` for the list of commands"
+    : `Its commands are: ${members.map(({ path }) => path).join(", ")}`;
 }
