@@ -58,10 +58,16 @@ export interface Build {
   readonly version: string | undefined;
 }
 
+/** The runtime that the program is put into is not at hand and cannot be downloaded. */
+export class RuntimeMissing extends Error {
+  override name = "RuntimeMissing";
+}
+
 /**
  * Makes the program. The sources are copied aside first, so that what the build
  * adds is never seen in the tree, and several builds do not meet.
  *
+ * @throws RuntimeMissing when Deno cannot download it and `DENORT_BIN` is not set
  * @throws Error when `deno compile` fails, or what it made is for another machine or does not run
  */
 export async function buildProgram(options: BuildOptions): Promise<Build> {
@@ -110,8 +116,11 @@ async function compile(
     stdin: "null",
   }).output();
   if (!success) {
-    const reason = new TextDecoder().decode(stderr).split("Stack backtrace")[0];
-    throw new Error(`Cannot build: ${reason?.trim()}`);
+    const reason = new TextDecoder().decode(stderr).split("Stack backtrace")[0]?.trim();
+    if (reason?.includes("Setting up base binary")) {
+      throw new RuntimeMissing(`Cannot get the runtime of the program: ${reason}`);
+    }
+    throw new Error(`Cannot build: ${reason}`);
   }
 }
 

@@ -15,6 +15,7 @@ import {
   findServerBinaries,
   programDirectories,
 } from "../tasks/server_binaries.ts";
+import { skipWhenMissing } from "./skip.ts";
 
 /** Names the environment variable with the URL of the server that a whole test run shares. */
 export const TEST_SERVER_VARIABLE = "OBSERVATORY_TEST_SERVER";
@@ -185,25 +186,6 @@ async function realProgram(path: string): Promise<string | undefined> {
     return undefined;
   }
   return real.split("/").at(-1) === path.split("/").at(-1) ? real : undefined;
-}
-
-/** Whether the run is one in which nothing may be skipped. */
-export function inCi(): boolean {
-  return Deno.env.get("CI") === "true";
-}
-
-/**
- * The `ignore` of a test that needs something which may be missing. A skip is
- * told in one line; in CI nothing may be skipped, so a missing thing fails there.
- *
- * @param what the test or tests that need it
- * @param missing why they cannot run, or undefined when they can
- */
-export function skipWhenMissing(what: string, missing: string | undefined): boolean {
-  if (missing === undefined) return false;
-  if (inCi()) throw new Error(`Cannot skip ${what} in CI: ${missing}`);
-  Deno.stderr.writeSync(new TextEncoder().encode(`Skipped: ${what}: ${missing}\n`));
-  return true;
 }
 
 /** One major version of the server that the tests may run on. */
