@@ -85,7 +85,7 @@ export function reportOf(thrown: unknown): ErrorReport {
       exit: EXIT_BY_KIND[thrown.kind],
     };
   }
-  const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+  const error = thrown instanceof Error ? thrown : new Error(textOf(thrown));
   return {
     kind: "bug",
     code: "bug",
@@ -94,6 +94,15 @@ export function reportOf(thrown: unknown): ErrorReport {
     ...(error.stack === undefined ? {} : { excerpt: error.stack }),
     exit: EXIT_BUG,
   };
+}
+
+function textOf(thrown: unknown): string {
+  try {
+    return `Something other than an error was thrown: ${String(thrown)}`;
+  } catch {
+    // An object without a prototype has no text.
+    return "Something other than an error was thrown";
+  }
 }
 
 /** A server error that no plugin has worded is told with its SQLSTATE and detail. */

@@ -61,7 +61,7 @@ export interface RunLog extends Log {
 export function createLog(options: LogOptions): RunLog {
   const warnings: string[] = [];
   const write = (level: LogLevel, message: string) => {
-    const text = options.redact(message);
+    const text = printable(options.redact(message));
     if (level === "warn") warnings.push(text);
     if (RANK[level] < RANK[options.level()]) return;
     options.beforeLine?.();
@@ -76,11 +76,25 @@ export function createLog(options: LogOptions): RunLog {
     warn: (message) => write("warn", message),
     error: (message) => write("error", message),
     note(message) {
-      if (options.format === "json") write("error", message);
-      else options.stream.write(options.redact(message) + "\n");
+      if (options.format === "json") return write("error", message);
+      options.beforeLine?.();
+      options.stream.write(printable(options.redact(message)) + "\n");
     },
     warnings,
   };
+}
+
+/**
+ * Text without control characters: messages hold what servers and file names
+ * say, and none of it may steer the terminal. Line ends and tabs stay.
+ */
+export function printable(text: string): string {
+  // deno-lint-ignore no-control-regex -- control characters are what is looked for
+  return text.replaceAll("\r\n", "\n").replace(/[\0-\x08\x0b-\x1f\x7f-\x9f]/g, escapeOf);
+}
+
+function escapeOf(character: string): string {
+  return `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`;
 }
 
 function textLine(options: LogOptions, level: LogLevel, message: string): string {

@@ -15,26 +15,32 @@ export interface Output {
 export function createOutput(
   options: { stdout: OutputStream; json: boolean; redact: (text: string) => string },
 ): Output {
-  const { stdout, json } = options;
-  const print = (value: Record<string, unknown>) =>
-    stdout.write(options.redact(JSON.stringify(value, jsonValue)) + "\n");
+  const { stdout, json, redact } = options;
+  let told = false;
+  const print = (value: Record<string, unknown>) => {
+    // Strings are masked one by one: a secret such as 5432 must not tear the JSON.
+    const text = JSON.stringify(value, (_key, value) => jsonValue(value, redact));
+    told = true;
+    stdout.write(text + "\n");
+  };
   return {
     result(command, result, warnings) {
       if (json) {
         print({
           ok: true,
           command,
-          data: result.data,
+          data: result.data ?? null,
           ...(result.problems === undefined ? {} : { problems: result.problems }),
           ...(warnings.length === 0 ? {} : { warnings }),
         });
       } else if (result.text !== undefined && result.text !== "") {
-        const text = options.redact(result.text);
+        const text = redact(result.text);
         stdout.write(text.endsWith("\n") ? text : text + "\n");
       }
     },
     failure(command, report, warnings) {
-      if (!json) return;
+      // A failure after the result, in the clean-up, is told on stderr alone.
+      if (!json || told) return;
       print({
         ok: false,
         ...(command === undefined ? {} : { command }),
@@ -45,13 +51,17 @@ export function createOutput(
   };
 }
 
-/** JSON has no 64-bit integers that every reader keeps exactly: large ones become strings. */
-function jsonValue(_key: string, value: unknown): unknown {
+/** What JSON has no form for, in one; masks secrets. */
+function jsonValue(value: unknown, redact: (text: string) => string): unknown {
+  if (typeof value === "string") return redact(value);
   if (typeof value === "bigint") {
+    // JSON has no 64-bit integers that every reader keeps exactly: large ones become strings.
     const number = Number(value);
     return Number.isSafeInteger(number) ? number : value.toString();
   }
   if (value instanceof Uint8Array) return `\\x${hex(value)}`;
+  if (value instanceof Map) return Object.fromEntries(value);
+  if (value instanceof Set) return [...value];
   return value;
 }
 

@@ -1,6 +1,7 @@
 /** One line on the terminal that tells how far a long operation is. */
 import type { OutputStream } from "./host.ts";
 import type { Progress } from "./plugin.ts";
+import { printable } from "./log.ts";
 
 /** The progress line of one run. */
 export interface ProgressLine {
@@ -25,6 +26,7 @@ export function createProgressLine(
   const clear = () => {
     if (visible) options.stream.write("\r\x1b[K");
     visible = false;
+    drawnAt = -Infinity;
   };
   return {
     clear,
@@ -35,7 +37,7 @@ export function createProgressLine(
       if (now - drawnAt < REDRAW_MILLISECONDS) return;
       drawnAt = now;
       visible = true;
-      const line = options.redact(progressText(state));
+      const line = printable(options.redact(progressText(state))).replaceAll("\n", " ");
       options.stream.write(`\r\x1b[K${line.slice(0, Math.max(10, options.stream.columns() - 1))}`);
     },
   };
