@@ -25,7 +25,7 @@ export interface ConfirmOptions {
  */
 export async function confirmDestruction(options: ConfirmOptions): Promise<void> {
   const { command, database, confirm } = options;
-  const line = `observatory ${command} --confirm ${database}`;
+  const line = `observatory ${command} --confirm ${shellWord(database)}`;
   if (confirm !== undefined) {
     if (confirm === database) return;
     throw refused(`--confirm names "${confirm}", but the database is "${database}"`, line);
@@ -41,6 +41,11 @@ export async function confirmDestruction(options: ConfirmOptions): Promise<void>
     `This destroys data in "${database}" on ${options.server}.\nType the database's name to go on: `,
   );
   if (answer?.trim() !== database) throw refused(`${command} was not confirmed`, line);
+}
+
+/** The text as one word of a POSIX shell. */
+function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 function refused(reason: string, line: string): OperationError {

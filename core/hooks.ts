@@ -6,6 +6,7 @@ import {
   OperationError,
   type Plugin,
 } from "./plugin.ts";
+import { reportOf, SignalError } from "./errors.ts";
 
 /** What is needed to call the hooks of one operation. */
 export interface HookCall {
@@ -20,16 +21,20 @@ export interface HookCall {
  * order afterwards, as brackets close.
  *
  * @throws OperationError of the first hook that fails; `before` then stops the operation
+ * @throws SignalError as it is, when a hook was ended by a signal
  */
 export async function callHooks(moment: HookMoment, call: HookCall): Promise<void> {
-  const plugins = moment === "before" ? call.plugins : call.plugins.toReversed();
-  for (const plugin of plugins) {
-    for (const name of [`${moment}:*`, `${moment}:${call.event.command}`] as const) {
+  const { plugins } = call;
+  const names = [`${moment}:*`, `${moment}:${call.event.command}`] as const;
+  const ordered = moment === "before" ? names : names.toReversed();
+  for (const plugin of moment === "before" ? plugins : plugins.toReversed()) {
+    for (const name of ordered) {
       const hook = plugin.hooks?.[name];
       if (hook === undefined) continue;
       try {
         await hook(call.context(plugin), { ...call.event, moment });
       } catch (error) {
+        if (error instanceof SignalError) throw error;
         throw blamed(error, { plugin: plugin.name, name, moment, command: call.event.command });
       }
     }
@@ -40,7 +45,9 @@ function blamed(
   error: unknown,
   at: { plugin: string; name: string; moment: HookMoment; command: string },
 ): OperationError {
-  const reason = error instanceof Error ? error.message : String(error);
+  const { message, hint } = reportOf(error);
+  const expected = error instanceof OperationError;
+  const reason = error instanceof Error && !expected ? error.message : message;
   const consequence = at.moment === "before"
     ? `${at.command} was not started`
     : at.moment === "after"
@@ -49,8 +56,9 @@ function blamed(
   return new OperationError(
     `The hook "${at.name}" of plugin ${at.plugin} failed: ${reason}; ${consequence}`,
     {
-      kind: error instanceof OperationError ? error.kind : "failed",
+      kind: expected ? error.kind : "failed",
       code: "hook_failed",
+      ...(expected && hint !== undefined ? { hint } : {}),
       cause: error,
       details: { plugin: at.plugin, hook: at.name },
     },
