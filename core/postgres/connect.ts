@@ -1,33 +1,26 @@
-/** From parameters to a session: hosts in order, TLS as asked for, one error for all failures. */
-import { OperationError, type ServerError } from "../plugin.ts";
-import { Connection } from "./connection.ts";
+/** From parameters to a session: the hosts in order, and one error that tells of all of them. */
+import { OperationError } from "../plugin.ts";
+import type { Connection } from "./connection.ts";
 import type { ConnectionParameters, HostAddress } from "./connection_parameters.ts";
 import { allFailed, connectError, transportFailure } from "./errors.ts";
-import { login } from "./login.ts";
-import { cancelRequest } from "./messages.ts";
-import { closeQuietly, type Dialer, type Duplex, writeAll } from "./transport.ts";
+import { addressOf, type ConnectOptions, isSocket, openSession, type Target } from "./open.ts";
 
-/** How a session is opened. */
-export interface ConnectOptions {
-  readonly dialer: Dialer;
-  /** Another database than the parameters' one. */
-  readonly database?: string;
-  /** Settings of the session, sent with its start. */
-  readonly settings?: Readonly<Record<string, string>>;
-  /** Called for every notice and warning of the server. */
-  onNotice?(notice: ServerError): void;
-  /** Ends the attempt; its reason is then thrown. */
-  readonly signal?: AbortSignal;
-  /** Reads a certificate or key; by default from the file system. */
-  readFile?(path: string): Promise<Uint8Array>;
-  /** A file's permission bits; by default from the file system. */
-  fileMode?(path: string): Promise<number | undefined>;
-}
+export type { ConnectOptions } from "./open.ts";
 
-const DEFAULT_TIMEOUT_SECONDS = 10;
+type SessionAttributes = NonNullable<ConnectionParameters["targetSessionAttrs"]>;
+
+/** As with libpq, a server that refuses the login ends the search. */
+const FINAL: ReadonlySet<string> = new Set(["authentication_failed", "database_missing"]);
+/** Failures that another address of the same name may not have. */
+const OF_ONE_ADDRESS: ReadonlySet<string> = new Set([
+  "connection_refused",
+  "connection_reset",
+  "connect_timeout",
+  "host_unreachable",
+]);
 
 /**
- * Opens a session with the first host that gives one.
+ * Opens a session with the first host that gives one of the kind asked for.
  *
  * @throws OperationError of kind `connection` that tells of every host tried; its
  *   `details.retryable` says whether waiting may help
@@ -36,133 +29,112 @@ export async function connect(
   parameters: ConnectionParameters,
   options: ConnectOptions,
 ): Promise<Connection> {
-  const failures: OperationError[] = [];
-  for (const host of parameters.hosts) {
-    const attempt = { host, parameters, options };
-    try {
-      return await withDeadline(attempt, (signal) => openSession({ ...attempt, signal }));
-    } catch (error) {
-      options.signal?.throwIfAborted();
-      const failure = failureOf(attempt, error);
-      failures.push(failure);
-      // As with libpq: a server that refuses the login ends the search.
-      if (FINAL.has(failure.code)) break;
+  const { targetSessionAttrs = "any" } = parameters;
+  const wanted: SessionAttributes[] = targetSessionAttrs === "prefer-standby"
+    ? ["standby", "any"]
+    : [targetSessionAttrs];
+  let failures: OperationError[] = [];
+  for (const attributes of wanted) {
+    failures = [];
+    for (const host of parameters.hosts) {
+      try {
+        return await suited(await reach({ host, parameters, options }), attributes);
+      } catch (error) {
+        options.signal?.throwIfAborted();
+        const failure = failureOf(host, error);
+        if (failure.kind !== "connection") throw failure;
+        failures.push(failure);
+        if (FINAL.has(failure.code)) break;
+      }
     }
   }
   throw allFailed(failures);
 }
 
-const FINAL: ReadonlySet<string> = new Set(["authentication_failed", "database_missing"]);
-
-interface Target {
-  readonly host: HostAddress;
-  readonly parameters: ConnectionParameters;
-  readonly options: ConnectOptions;
-}
-
-interface Attempt extends Target {
-  readonly signal: AbortSignal;
-}
-
-function failureOf({ host }: Target, error: unknown): OperationError {
+function failureOf(host: HostAddress, error: unknown): OperationError {
   return error instanceof OperationError ? error : transportFailure(addressOf(host), error);
 }
 
-/** Where a host's server is, for people: `127.0.0.1:5432`, `[::1]:5432` or the socket's path. */
-export function addressOf(host: HostAddress): string {
-  if (isSocket(host)) return socketPath(host);
-  return host.host.includes(":") ? `[${host.host}]:${host.port}` : `${host.host}:${host.port}`;
-}
-
-function isSocket({ host, hostaddr }: HostAddress): boolean {
-  return hostaddr === undefined && (host.startsWith("/") || host.startsWith("@"));
-}
-
-function socketPath({ host, port }: HostAddress): string {
-  return `${host}/.s.PGSQL.${port}`;
-}
-
-async function openSession(attempt: Attempt): Promise<Connection> {
-  return await logIn(attempt, await dial(attempt));
-}
-
-async function logIn(attempt: Attempt, duplex: Duplex): Promise<Connection> {
-  const { host, parameters, options } = attempt;
-  const address = addressOf(host);
-  const onNotice = (notice: ServerError) => options.onNotice?.(notice);
-  const session = await login(duplex, {
-    address,
-    user: parameters.user,
-    password: parameters.password ?? host.password,
-    channelBinding: parameters.channelBinding ?? "prefer",
-    requireAuth: parameters.requireAuth,
-    settings: {
-      database: options.database ?? parameters.database,
-      application_name: parameters.applicationName,
-      client_encoding: "UTF8",
-      ...(parameters.options === undefined ? {} : { options: parameters.options }),
-      ...options.settings,
-    },
-    bindingData: () => Promise.resolve(undefined),
-    onNotice,
-  });
-  return new Connection({
-    ...session,
-    duplex,
-    address,
-    tls: false,
-    onNotice,
-    cancel: () =>
-      withDeadline(attempt, async (signal) => {
-        const other = await dial({ ...attempt, signal });
-        await writeAll(other, cancelRequest(session.pid, session.secret));
-        // The server closes when it has passed the request on.
-        while (await other.read(new Uint8Array(64)) !== null);
-        closeQuietly(other);
-      }),
-  });
-}
-
-/** Opens a plain connection, which is closed when the attempt is given up. */
-async function dial({ host, options, signal }: Attempt): Promise<Duplex> {
-  const { dialer } = options;
-  const duplex = isSocket(host)
-    ? await dialer.unix(socketPath(host))
-    : await dialer.tcp(host.hostaddr ?? host.host, host.port);
-  const close = () => closeQuietly(duplex);
-  if (signal.aborted) close();
-  signal.throwIfAborted();
-  signal.addEventListener("abort", close, { once: true });
-  return duplex;
-}
-
-/** Gives `work` the host's time; what it has opened is closed when that is over. */
-async function withDeadline<T>(
-  { host, parameters, options }: Target,
-  work: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const seconds = parameters.connectTimeout || DEFAULT_TIMEOUT_SECONDS;
-  const attempt = new AbortController();
-  const { signal } = attempt;
-  const timer = setTimeout(() => {
-    attempt.abort(connectError({
-      address: addressOf(host),
-      code: "connect_timeout",
-      reason: `no answer within ${seconds} s`,
-      retryable: true,
-      hint: "Check the address, and firewalls on the way to it",
-    }));
-  }, seconds * 1000);
-  const giveUp = () => attempt.abort(options.signal?.reason);
-  options.signal?.throwIfAborted();
-  options.signal?.addEventListener("abort", giveUp, { once: true });
+/**
+ * Opens a session with one host. The dialer tries one address of a name; when that one does not
+ * answer, the others are tried, since `localhost` may be both `::1` and `127.0.0.1`.
+ */
+async function reach(target: Target): Promise<Connection> {
+  const { host, options } = target;
   try {
-    return await new Promise<T>((resolve, reject) => {
-      signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-      work(signal).then(resolve, reject);
-    });
-  } finally {
-    clearTimeout(timer);
-    options.signal?.removeEventListener("abort", giveUp);
+    return await openSession(target);
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    const first = failureOf(host, error);
+    if (!isName(host) || !OF_ONE_ADDRESS.has(first.code)) throw first;
+    let told = first;
+    for (const hostaddr of await otherAddresses(host.host, first)) {
+      try {
+        return await openSession({ ...target, host: { ...host, hostaddr } });
+      } catch (error) {
+        options.signal?.throwIfAborted();
+        const failure = failureOf(host, error);
+        // A server that answers tells more than an address where there is none.
+        if (!OF_ONE_ADDRESS.has(failure.code)) told = failure;
+        if (FINAL.has(failure.code)) break;
+      }
+    }
+    throw told;
   }
+}
+
+function isName(host: HostAddress): boolean {
+  return !isSocket(host) && host.hostaddr === undefined && !host.host.includes(":") &&
+    !/^[\d.]+$/.test(host.host);
+}
+
+async function otherAddresses(name: string, failure: OperationError): Promise<string[]> {
+  const { lookup } = await import("node:dns/promises");
+  const found = await lookup(name, { all: true }).catch(() => []);
+  const addresses = found.map(({ address }) => address);
+  if (addresses.length < 2) return [];
+  // The first one has had its time; one that refuses quickly may be asked again.
+  return failure.code === "connect_timeout" ? addresses.slice(1) : addresses;
+}
+
+/** Returns the session when it is of the kind asked for, and closes it otherwise. */
+async function suited(session: Connection, wanted: SessionAttributes): Promise<Connection> {
+  let reason: string | undefined;
+  try {
+    reason = await unsuitable(session, wanted);
+  } catch (error) {
+    await session.close();
+    throw error;
+  }
+  if (reason === undefined) return session;
+  await session.close();
+  throw connectError({
+    address: session.address,
+    code: "session_unsuitable",
+    reason,
+    // A standby may be promoted, and a primary come up, while somebody waits.
+    retryable: true,
+    hint: `target_session_attrs is ${wanted}: name a host that gives such sessions`,
+  });
+}
+
+async function unsuitable(
+  session: Connection,
+  wanted: SessionAttributes,
+): Promise<string | undefined> {
+  if (wanted === "any" || wanted === "prefer-standby") return undefined;
+  const standby = session.parameter("in_hot_standby") ??
+    await ask(session, "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'on' ELSE 'off' END");
+  if (wanted === "primary") return standby === "on" ? "the server is a standby" : undefined;
+  if (wanted === "standby") return standby === "on" ? undefined : "the server is no standby";
+  const readOnly = standby === "on" ||
+    (session.parameter("default_transaction_read_only") ??
+        await ask(session, "SHOW transaction_read_only")) === "on";
+  if (wanted === "read-only") return readOnly ? undefined : "its sessions can write";
+  return readOnly ? "its sessions are read-only" : undefined;
+}
+
+async function ask(session: Connection, sql: string): Promise<string | null | undefined> {
+  const [result] = await session.simple(sql);
+  return result?.rows[0]?.[0];
 }

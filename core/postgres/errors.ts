@@ -262,6 +262,19 @@ function reasonOf(thrown: unknown, message: string): string {
   return "other";
 }
 
+/** The error of a handshake that failed, or of a certificate that is not accepted. */
+export function tlsFailure(address: string, thrown: unknown): OperationError {
+  const reason = thrown instanceof Error ? thrown.message : String(thrown);
+  return connectError({
+    address,
+    code: "tls_failed",
+    reason: `TLS cannot be set up: ${reason}`,
+    retryable: false,
+    hint: "Check sslmode, sslrootcert and the host's name against the server's certificate",
+    ...(thrown instanceof Error ? { cause: thrown } : {}),
+  });
+}
+
 /** A session that ended without having been asked to. */
 export function connectionLost(address: string, reason: {
   /** The last words of the server, when it had any. */

@@ -4,7 +4,7 @@ import { authenticate } from "./auth.ts";
 import { loginRefused, readServerError } from "./errors.ts";
 import { cString, int32, MessageReader, printable, ProtocolError } from "./message_reader.ts";
 import { FROM_SERVER, startupMessage } from "./messages.ts";
-import { type Duplex, writeAll } from "./transport.ts";
+import { closedEarly, type Duplex, writeAll } from "./transport.ts";
 
 /** What a session is started with. */
 export interface LoginOptions {
@@ -92,11 +92,4 @@ export async function login(duplex: Duplex, options: LoginOptions): Promise<Logg
 
 function unexpected(type: number): ProtocolError {
   return new ProtocolError(`a message of type ${printable(type)} is not expected in a login`);
-}
-
-/** A server that closes the connection without a word is most often one that starts or stops. */
-export function closedEarly(): Error {
-  const error = new Error("the server closed the connection without a word");
-  error.name = "UnexpectedEof";
-  return error;
 }

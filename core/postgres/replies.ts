@@ -3,14 +3,7 @@ import type { QueryResult, Row, ServerError } from "../plugin.ts";
 import { readServerError } from "./errors.ts";
 import { cString, printable, ProtocolError } from "./message_reader.ts";
 import { FROM_SERVER } from "./messages.ts";
-import {
-  type Field,
-  readFields,
-  readRow,
-  readText,
-  type ValueReader,
-  valueReader,
-} from "./values.ts";
+import { type Field, readFields, rowReader, textRow } from "./values.ts";
 
 /** What one statement of a simple query gave, every value as the server's text. */
 export interface SimpleResult {
@@ -42,36 +35,16 @@ interface Collector {
 
 /** A statement's rows as objects with values by type. */
 export function rowsReply(): Reply<QueryResult> {
-  let names: string[] = [];
-  let readers: ValueReader[] = [];
   const rows: Row[] = [];
+  let read = rowReader([]);
   let command = "";
   let count = 0;
   return reply({
     fields(fields) {
-      names = fields.map((field) => field.name);
-      readers = fields.map((field) => valueReader(field.type));
+      read = rowReader(fields);
     },
     row(bytes, start, end) {
-      const row: Row = {};
-      readRow(bytes, { start, end }, (column, from, to) => {
-        const name = names[column];
-        const read = readers[column];
-        if (name === undefined || read === undefined) {
-          throw new ProtocolError("a row has more values than were described");
-        }
-        const value = to === -1 ? null : read(bytes, from, to);
-        // The one name whose assignment would set the object's prototype.
-        if (name === "__proto__") {
-          Object.defineProperty(row, name, {
-            value,
-            enumerable: true,
-            writable: true,
-            configurable: true,
-          });
-        } else row[name] = value;
-      });
-      rows.push(row);
+      rows.push(read(bytes, start, end));
     },
     complete(tag, affected) {
       command = tag;
@@ -90,11 +63,7 @@ export function textReply(): Reply<SimpleResult[]> {
       fields = described;
     },
     row(bytes, start, end) {
-      const row: (string | null)[] = [];
-      readRow(bytes, { start, end }, (_column, from, to) => {
-        row.push(to === -1 ? null : readText(bytes, from, to));
-      });
-      rows.push(row);
+      rows.push(textRow(bytes, start, end));
     },
     complete(command, count) {
       results.push({ command, count, ...(fields === undefined ? {} : { fields }), rows });
@@ -133,7 +102,7 @@ function reply<T>(collector: Collector, result: () => T): Reply<T> {
           collector.row?.(bytes, start, end);
           return;
         case FROM_SERVER.rowDescription:
-          collector.fields?.(readFields(bytes, start, end));
+          if (collector.fields !== undefined) collector.fields(readFields(bytes, start, end));
           return;
         case FROM_SERVER.commandComplete: {
           const [command, count] = readTag(cString(bytes, start, end).value);

@@ -39,3 +39,10 @@ export function closeQuietly(stream: Duplex): void {
     // It is gone already, which is what was wanted.
   }
 }
+
+/** A server that closes the connection without a word is most often one that starts or stops. */
+export function closedEarly(): Error {
+  const error = new Error("the server closed the connection without a word");
+  error.name = "UnexpectedEof";
+  return error;
+}

@@ -1,0 +1,184 @@
+/** Connections protected by TLS. Loaded only when one is made, since the modules below are heavy. */
+import { connect as connectTcp, isIP, type Socket } from "node:net";
+import {
+  checkServerIdentity,
+  connect as connectTls,
+  type PeerCertificate,
+  type TLSSocket,
+} from "node:tls";
+import { certificateHash } from "./certificate.ts";
+import type { ConnectionParameters, HostAddress } from "./connection_parameters.ts";
+import { connectError, tlsFailure } from "./errors.ts";
+import { sslRequest } from "./messages.ts";
+import { readMaterial, type TlsMaterial } from "./tls_files.ts";
+import { closedEarly, type Duplex } from "./transport.ts";
+
+/** What a protected connection is made with. */
+export interface TlsOptions {
+  readonly host: HostAddress;
+  /** Where to, for messages. */
+  readonly address: string;
+  readonly parameters: ConnectionParameters;
+  /** Gives the attempt up. */
+  readonly signal: AbortSignal;
+}
+
+/** A protected connection. */
+export interface TlsConnection {
+  readonly duplex: Duplex;
+  /** What a login is bound to: the hash of the server's certificate, where one is defined for it. */
+  bindingData(): Promise<Uint8Array | undefined>;
+}
+
+/**
+ * Connects, asks for TLS, and checks the server's certificate as the sslmode demands.
+ *
+ * @throws OperationError of kind `connection`: `tls_refused` when the server takes up no TLS,
+ *   `tls_failed` when the handshake fails or the certificate is not trusted, `tls_file` when a
+ *   certificate or key of ours cannot be used
+ */
+export async function openTls(options: TlsOptions): Promise<TlsConnection> {
+  const { host, address, parameters, signal } = options;
+  const material = await readMaterial(parameters);
+  signal.throwIfAborted();
+  const socket = connectTcp({ host: host.hostaddr ?? host.host, port: host.port });
+  const destroy = () => socket.destroy();
+  signal.addEventListener("abort", destroy, { once: true });
+  try {
+    await connected(socket);
+    // A round trip of small messages must not wait for more to send.
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true);
+    if (parameters.sslnegotiation !== "direct") await negotiate(socket, address);
+    const { secured, certificate } = await handshake(socket, options, material);
+    if (material.checkName) {
+      const wrong = checkServerIdentity(host.host, certificate);
+      if (wrong !== undefined) throw tlsFailure(address, wrong);
+    }
+    return {
+      duplex: duplexOf(secured),
+      bindingData: () => certificateHash(certificate.raw),
+    };
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+}
+
+function connected(socket: Socket): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket.once("connect", resolve);
+    socket.once("error", reject);
+    socket.once("close", () => reject(closedEarly()));
+  });
+}
+
+/** Asks the server in clear whether it takes up TLS. */
+async function negotiate(socket: Socket, address: string): Promise<void> {
+  const answer = new Promise<Uint8Array>((resolve, reject) => {
+    socket.once("data", resolve);
+    socket.once("error", reject);
+    socket.once("close", () => reject(closedEarly()));
+  });
+  socket.write(sslRequest());
+  const bytes = await answer;
+  // More than the one byte would be text that somebody put in before the encryption begins.
+  if (bytes.length === 1 && bytes[0] === 0x53) return; // S
+  throw connectError({
+    address,
+    code: "tls_refused",
+    reason: bytes.length === 1 && bytes[0] === 0x4e // N
+      ? "the server does not use TLS"
+      : "the server answers the request for TLS with something else",
+    retryable: false,
+    hint: "Turn on ssl in the server, or use another sslmode where that is safe",
+  });
+}
+
+interface Secured {
+  readonly secured: TLSSocket;
+  readonly certificate: PeerCertificate;
+}
+
+function handshake(
+  socket: Socket,
+  { host, parameters, address }: TlsOptions,
+  material: TlsMaterial,
+): Promise<Secured> {
+  const { ca, cert, key } = material;
+  return new Promise((resolve, reject) => {
+    const secured = connectTls({
+      socket,
+      rejectUnauthorized: ca !== undefined,
+      // The runtime checks the issuer, and `openTls` the name afterwards: some versions of the
+      // runtime check the name "localhost" in place of an address.
+      checkServerIdentity: () => undefined,
+      ...(isIP(host.host) === 0 ? { servername: host.host } : {}),
+      ...(ca === undefined ? {} : { ca }),
+      ...(cert === undefined ? {} : { cert }),
+      ...(key === undefined ? {} : { key }),
+      ...(parameters.sslnegotiation === "direct" ? { ALPNProtocols: ["postgresql"] } : {}),
+    });
+    secured.once("error", (error) => reject(tlsFailure(address, error)));
+    secured.once("close", () => reject(tlsFailure(address, "the server closed the connection")));
+    secured.once("secureConnect", () => {
+      const certificate = secured.getPeerCertificate();
+      // Some versions of the runtime tell of success first and of a failure after it: only the
+      // certificate shows that the handshake is over.
+      if (certificate.raw instanceof Uint8Array) resolve({ secured, certificate });
+    });
+  });
+}
+
+/** A socket as the byte stream that the protocol stands on; reads no further ahead than asked. */
+function duplexOf(socket: TLSSocket): Duplex {
+  const chunks: Uint8Array[] = [];
+  let ended = false;
+  let failure: Error | undefined;
+  let wake = () => {};
+  socket.on("data", (chunk: Uint8Array) => {
+    chunks.push(chunk);
+    socket.pause();
+    wake();
+  });
+  socket.on("error", (error) => {
+    failure ??= error;
+    wake();
+  });
+  for (const event of ["end", "close"]) {
+    socket.on(event, () => {
+      ended = true;
+      wake();
+    });
+  }
+  return {
+    async read(into) {
+      for (;;) {
+        const chunk = chunks[0];
+        if (chunk !== undefined) {
+          const taken = chunk.subarray(0, into.length);
+          into.set(taken);
+          if (taken.length < chunk.length) chunks[0] = chunk.subarray(taken.length);
+          else chunks.shift();
+          return taken.length;
+        }
+        if (failure !== undefined) throw failure;
+        if (ended) return null;
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+          socket.resume();
+        });
+      }
+    },
+    write(bytes) {
+      return new Promise((resolve, reject) => {
+        socket.write(bytes, (error) => error ? reject(error) : resolve(bytes.length));
+      });
+    },
+    close() {
+      ended = true;
+      socket.destroy();
+      wake();
+    },
+  };
+}
