@@ -1,0 +1,79 @@
+/** Lines and columns of positions in bytes of UTF-8. */
+
+/** Counts the lines and columns of a file that is gone through in pieces. */
+export class Position {
+  /** The offset in the file of the first byte of the piece in hand. */
+  base = 0;
+  /** The current line, from 1; lines end with a line feed. */
+  line = 1;
+  /** The offset in the file of the current line's first byte. */
+  lineStart = 0;
+  // Characters of the current line up to the offset `#counted`; void once `lineStart` is beyond it.
+  #counted = 0;
+  #characters = 0;
+
+  /** Begins a line at an index of the piece. */
+  newLine(index: number): void {
+    this.line++;
+    this.lineStart = this.base + index;
+  }
+
+  /**
+   * The column, from 1, of a byte of the piece. Columns of one line have to be asked for in
+   * ascending order: what was counted is not counted again.
+   */
+  column(piece: Uint8Array, at: { index: number; lineStart?: number }): number {
+    const lineStart = at.lineStart ?? this.lineStart;
+    const goesOn = this.#counted > lineStart;
+    let characters = goesOn ? this.#characters : 0;
+    for (let i = (goesOn ? this.#counted : lineStart) - this.base; i < at.index; i++) {
+      if ((piece[i]! & 0xc0) !== 0x80) characters++;
+    }
+    this.#counted = this.base + at.index;
+    this.#characters = characters;
+    return characters + 1;
+  }
+
+  /** Goes on to the next piece, after so many bytes of this one. */
+  leave(piece: Uint8Array, used: number): void {
+    this.column(piece, { index: used });
+    this.base += used;
+  }
+}
+
+/** A place in a text. */
+export interface Place {
+  /** Offset in bytes, from 0. */
+  readonly offset: number;
+  readonly line: number;
+  /** In characters (code points), from 1. */
+  readonly column: number;
+}
+
+/**
+ * Finds a position the server reports, which counts characters of the bytes it was sent.
+ *
+ * @param bytes valid UTF-8
+ * @param options.position character (code point) from 1; beyond the end it is the end
+ * @param options.line the line of the first byte in its file, by default 1
+ * @param options.column the column of the first byte in its line, by default 1
+ */
+export function locate(
+  bytes: Uint8Array,
+  options: { position: number; line?: number; column?: number },
+): Place {
+  let { line = 1, column = 1 } = options;
+  let left = options.position - 1;
+  let offset = 0;
+  for (; offset < bytes.length; offset++) {
+    const byte = bytes[offset]!;
+    if ((byte & 0xc0) === 0x80) continue;
+    if (left-- <= 0) break;
+    column++;
+    if (byte === 10) {
+      line++;
+      column = 1;
+    }
+  }
+  return { offset, line, column };
+}
