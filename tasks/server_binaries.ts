@@ -148,7 +148,7 @@ function packagePlatform(): string | undefined {
 }
 
 /** Installs one package with Deno's own npm client and returns its directory. */
-async function installPackage(work: string, name: string, version: string): Promise<string> {
+export async function installPackage(work: string, name: string, version: string): Promise<string> {
   await Deno.writeTextFile(
     join(work, "package.json"),
     JSON.stringify({ dependencies: { [name]: version } }),

@@ -1,0 +1,34 @@
+/**
+ * The benchmarks: `deno task bench [SUITE…]`. Each tells a ratio against a named
+ * peer or limit, measured in one run. sqlx-cli takes part when `SQLX` names its
+ * binary or it is on the PATH; dbmate comes from npm; psql must be installed.
+ */
+import { startServer } from "../tasks/server.ts";
+import { type Bench, findBench } from "./subjects.ts";
+import { startSuite } from "./start.ts";
+import { hugeFileSuite, manyPendingSuite, nothingPendingSuite } from "./migrate.ts";
+
+const SUITES: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
+  "start": startSuite,
+  "no-op": nothingPendingSuite,
+  "pending": manyPendingSuite,
+  "huge-file": hugeFileSuite,
+};
+
+const asked = Deno.args.length > 0 ? Deno.args : Object.keys(SUITES);
+const unknown = asked.filter((name) => !(name in SUITES));
+if (unknown.length > 0) {
+  console.error(`Unknown suite ${unknown.join(", ")}; there are ${Object.keys(SUITES).join(", ")}`);
+  Deno.exit(2);
+}
+// Durable settings, as in production: commits are part of what is measured.
+await using server = await startServer({
+  settings: {
+    fsync: "on",
+    synchronous_commit: "on",
+    full_page_writes: "on",
+    shared_buffers: "128MB",
+  },
+});
+await using bench = await findBench(server);
+for (const name of asked) await SUITES[name]?.(bench);
