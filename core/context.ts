@@ -40,8 +40,6 @@ export function createContext(
         readOnly: options.readOnly,
         wait: options.wait,
         now: host.now,
-        readFile: async (path) => (await host.files.readAll([path]))[0] ?? new Uint8Array(),
-        fileMode: host.files.mode,
       });
     },
     files: host.files,

@@ -29,8 +29,6 @@ export interface DatabaseOptions {
   /** Seconds to wait for the server to answer; 0 tries once. */
   readonly wait: number;
   readonly now: () => number;
-  readonly readFile: (path: string) => Promise<Uint8Array>;
-  readonly fileMode: (path: string) => Promise<number | undefined>;
 }
 
 /** The database of one run. */
@@ -80,8 +78,6 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
           ? {}
           : { onNotice: (notice: ServerError) => logNotice(log, notice) }),
         signal,
-        readFile: options.readFile,
-        fileMode: options.fileMode,
       },
     );
   }
