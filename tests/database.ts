@@ -73,7 +73,10 @@ export interface TestDatabase extends AsyncDisposable {
 export async function freshDatabase(options: DatabaseOptions = {}): Promise<TestDatabase> {
   const server = options.server ?? await sharedServer();
   const name = uniqueName(options.prefix);
-  await runSql(server.url(), `CREATE DATABASE "${name}" TEMPLATE template0`);
+  await runSql(
+    server.url(),
+    `CREATE DATABASE "${name}" TEMPLATE template0 STRATEGY file_copy`,
+  );
   const database = openDatabase(server, name);
   if (options.sql !== undefined) await database.query(options.sql);
   return database;
