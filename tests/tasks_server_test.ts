@@ -15,11 +15,12 @@ async function exists(path: string): Promise<boolean> {
   return await Deno.stat(path).then(() => true, () => false);
 }
 
-/** Whether the process runs; a zombie does not. */
 async function runs(pid: number): Promise<boolean> {
-  const { stdout } = await new Deno.Command("ps", { args: ["-o", "stat=", "-p", String(pid)] })
-    .output();
-  return /^[^Z\s]/.test(new TextDecoder().decode(stdout));
+  const { success } = await new Deno.Command("/bin/sh", {
+    args: ["-c", 'kill -0 "$1"', "sh", String(pid)],
+    stderr: "null",
+  }).output();
+  return success;
 }
 
 Deno.test("startServer: takes sessions at once and leaves nothing behind", async () => {
