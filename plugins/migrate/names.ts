@@ -17,7 +17,9 @@ export interface MigrationName {
  */
 export type ParsedName =
   | { readonly type: "migration"; readonly name: MigrationName }
-  | { readonly type: "ignored" | "unversioned" | "version_too_large" };
+  | { readonly type: "ignored" }
+  | { readonly type: "unversioned" }
+  | { readonly type: "version_too_large" };
 
 const LARGEST_VERSION = 2n ** 63n - 1n;
 const SMALLEST_VERSION = -(2n ** 63n);

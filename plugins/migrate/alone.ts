@@ -1,0 +1,195 @@
+/** Applies a file whose statements run one by one, outside a transaction. */
+import { createHash, type Hash } from "node:crypto";
+import {
+  type Context,
+  DatabaseError,
+  OperationError,
+  type Session,
+  type Step,
+} from "../../core/plugin.ts";
+import { buildIndex, buildsConcurrently } from "./concurrent_index.ts";
+import { isLarge, sameBytes } from "./contents.ts";
+import { failure, isConnectionLoss } from "./failure.ts";
+import { type Piece, readPieces } from "./pieces.ts";
+import { ScriptRules } from "./rules.ts";
+import { changedMeanwhile, type Checked, readWhole, type Script } from "./script.ts";
+import type { MigrationFile } from "./files.ts";
+import { resolveHint } from "./plan.ts";
+import type { SqlStatement } from "./sql_statement.ts";
+import type { ApplyOptions } from "./transaction.ts";
+
+/** How far a file is. */
+interface Position {
+  /** Statements that are done. */
+  done: number;
+  /** Of these, the ones that leave something in the database. */
+  kept: number;
+  /** What `kept` was before a transaction that the file has begun itself; undefined outside of one. */
+  keptBefore: number | undefined;
+  /** The statement that runs. */
+  piece: Piece | undefined;
+  /** What is to be told when it fails. */
+  readonly facts: string[];
+}
+
+/**
+ * Applies a file statement by statement, each a simple query that is waited for.
+ *
+ * A single statement is recorded after it, as sqlx does it. Several are recorded
+ * as broken off before the first and as applied after the last: should one of
+ * them fail, both tools know that the file is half applied.
+ *
+ * @throws OperationError with the place in the file and what is left to do
+ */
+export async function applyAlone(
+  context: Context,
+  script: Script & { readonly checked: Checked },
+  options: ApplyOptions,
+): Promise<void> {
+  const { checksum, statements } = script.checked;
+  const { session, records } = options;
+  const several = statements > 1;
+  const started = context.now();
+  if (several) await write(session, records.started(checksum));
+  const position: Position = {
+    done: 0,
+    kept: 0,
+    keptBefore: undefined,
+    piece: undefined,
+    facts: [],
+  };
+  try {
+    const hash = createHash("sha384");
+    for await (const piece of await piecesOf(context, script, hash)) {
+      position.piece = piece;
+      await runStatement(context, { script, options, position, piece });
+      advance(position, piece.statement);
+    }
+    position.piece = undefined;
+    if (!sameBytes(new Uint8Array(hash.digest()), checksum)) throw changedMeanwhile(script.file);
+  } catch (error) {
+    throw await brokenOff(error, { context, script, options, position });
+  }
+  const nanoseconds = BigInt(Math.round((context.now() - started) * 1e6));
+  await write(session, records.finished(checksum, { started: several, nanoseconds }));
+}
+
+async function write(session: Session, { sql, params }: Step): Promise<void> {
+  await session.pipeline([{ sql, params: params ?? [] }]);
+}
+
+async function piecesOf(
+  { files }: Context,
+  { file, checked }: Script & { readonly checked: Checked },
+  hash: Hash,
+): Promise<AsyncGenerator<Piece>> {
+  const stream = isLarge(file) ? await files.stream(file.path) : ReadableStream.from([
+    checked.bytes ?? await readWhole(file, { files, checksum: checked.checksum }),
+  ]);
+  return readPieces(stream, { rules: new ScriptRules(true), hash, bytes: 0 });
+}
+
+interface Running {
+  readonly script: Script & { readonly checked: Checked };
+  readonly options: ApplyOptions;
+  readonly position: Position;
+}
+
+async function runStatement(
+  context: Context,
+  { script, options, position, piece }: Running & { readonly piece: Piece },
+): Promise<void> {
+  const { session } = options;
+  const { statement } = piece;
+  const { file, checked } = script;
+  const run = () => session.pipeline([{ sql: piece.bytes }]);
+  context.progress({
+    label: `Applying ${file.fileName}, statement`,
+    done: position.done,
+    total: checked.statements,
+    unit: "items",
+  });
+  if (!buildsConcurrently(statement)) {
+    await run();
+  } else {
+    const place = `${file.path}:${piece.line}:${piece.column}`;
+    await buildIndex(context, { session, statement, place, run, facts: position.facts });
+  }
+}
+
+function advance(position: Position, { kind, words, chain }: SqlStatement): void {
+  position.done++;
+  if (kind === "begin" || chain) position.keptBefore ??= position.kept;
+  else if (kind === "rollback") undo(position);
+  else if (kind === "commit" || kind === "prepared") position.keptBefore = undefined;
+  // Settings of the session are gone with it; everything else may stay.
+  else if (words[0] !== "SET" && words[0] !== "RESET" && words[0] !== "SHOW") position.kept++;
+}
+
+function undo(position: Position): void {
+  position.kept = position.keptBefore ?? position.kept;
+  position.keptBefore = undefined;
+}
+
+/** Leaves the history telling the truth, and makes the error of what happened. */
+async function brokenOff(
+  error: unknown,
+  { context, script, options, position }: Running & { readonly context: Context },
+): Promise<unknown> {
+  const { file, checked } = script;
+  const { session, records, before } = options;
+  const several = checked.statements > 1;
+  let half = several;
+  if (several && !isConnectionLoss(error)) {
+    try {
+      if (position.keptBefore !== undefined) await session.query("ROLLBACK");
+      undo(position);
+      if (position.kept === 0) {
+        await write(session, records.withdrawn());
+        half = false;
+      }
+    } catch (second) {
+      context.log.debug(`Cannot take back that migration ${file.version} has begun: ${second}`);
+    }
+  }
+  const facts = [...position.facts, outcome(half, { script, position }) + before];
+  const hint = half ? resolveAdvice(file) : undefined;
+  if (error instanceof DatabaseError) {
+    return failure(error, { file, part: "file", sent: position.piece, facts, hint });
+  }
+  if (error instanceof OperationError) {
+    const { kind, code, details, message } = error;
+    const advice = hint ?? error.hint;
+    return new OperationError(message, {
+      kind,
+      code,
+      excerpt: facts.join("\n"),
+      ...(advice === undefined ? {} : { hint: advice }),
+      details: { ...details, file: file.path, version: String(file.version) },
+      cause: error,
+    });
+  }
+  // A signal ends the run without further words, so these come before it.
+  for (const fact of [...facts, ...hint === undefined ? [] : [hint]]) context.log.warn(fact);
+  return error;
+}
+
+function outcome(
+  half: boolean,
+  { script: { file, checked }, position }: Pick<Running, "script" | "position">,
+): string {
+  if (!half) {
+    return file.kind === "down"
+      ? "The migration is still recorded as applied"
+      : "Nothing of this file was kept, and it is not recorded";
+  }
+  return `${position.done} of ${checked.statements} statements of this file are done; ` +
+    `migration ${file.version} is recorded as broken off half-way`;
+}
+
+function resolveAdvice({ version, kind }: MigrationFile): string {
+  return kind === "down"
+    ? `Finish the rollback by hand and run \`observatory migrate resolve ${version} --unapplied\`, ` +
+      `or bring back what it removed and run \`observatory migrate resolve ${version} --applied\``
+    : resolveHint(version);
+}

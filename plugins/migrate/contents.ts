@@ -1,0 +1,85 @@
+/** The bytes of migration files: their checksums, and small ones kept for the moment they are needed. */
+import { createHash } from "node:crypto";
+import type { Files } from "../../core/plugin.ts";
+import type { MigrationFile } from "./files.ts";
+
+/** Files above this many bytes are streamed, never held whole. */
+export const LARGE_FILE_BYTES = 1 << 20;
+/** How much of the files that were read is kept, all together. */
+const KEPT_BYTES = 16 << 20;
+/** How much is read at a time. */
+const BATCH_BYTES = 4 << 20;
+
+/** One file's checksum, and its bytes where they are kept. */
+export interface FileContents {
+  /** SHA-384 of the raw bytes, nothing left out or normalised, as sqlx computes it. */
+  readonly checksum: Uint8Array;
+  readonly bytes: Uint8Array | undefined;
+}
+
+/** Contents by version. */
+export type Contents = ReadonlyMap<bigint, FileContents>;
+
+/** Whether a file is streamed rather than held. */
+export function isLarge(file: MigrationFile): boolean {
+  return file.size > LARGE_FILE_BYTES;
+}
+
+/** Reads and hashes all small files; large ones are left out. */
+export async function readContents(
+  files: Files,
+  wanted: Iterable<MigrationFile>,
+): Promise<Contents> {
+  const contents = new Map<bigint, FileContents>();
+  let kept = 0;
+  for (const batch of batches(wanted)) {
+    const all = await files.readAll(batch.map(({ path }) => path));
+    all.forEach((bytes, index) => {
+      const file = batch[index];
+      if (file === undefined) return;
+      kept += bytes.length;
+      contents.set(file.version, {
+        checksum: sha384(bytes),
+        bytes: kept <= KEPT_BYTES ? bytes : undefined,
+      });
+    });
+  }
+  return contents;
+}
+
+function* batches(wanted: Iterable<MigrationFile>): Generator<MigrationFile[]> {
+  let batch: MigrationFile[] = [];
+  let size = 0;
+  for (const file of wanted) {
+    if (isLarge(file)) continue;
+    batch.push(file);
+    size += file.size;
+    if (size < BATCH_BYTES) continue;
+    yield batch;
+    batch = [];
+    size = 0;
+  }
+  if (batch.length > 0) yield batch;
+}
+
+/** The checksum of a file that is streamed. */
+export async function checksumOfLarge(files: Files, path: string): Promise<Uint8Array> {
+  const hash = createHash("sha384");
+  for await (const chunk of await files.stream(path)) hash.update(chunk);
+  return new Uint8Array(hash.digest());
+}
+
+/** SHA-384 of bytes. */
+export function sha384(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(createHash("sha384").update(bytes).digest());
+}
+
+/** Whether two checksums are the same. */
+export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, index) => byte === b[index]);
+}
+
+/** Bytes in hexadecimal. */
+export function hex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

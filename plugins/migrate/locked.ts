@@ -1,0 +1,103 @@
+/** The lock around everything that changes what is applied. */
+import { type Context, OperationError, type Session } from "../../core/plugin.ts";
+import { sessionLockKey, sqlxLockKey } from "./lock_key.ts";
+import { pause } from "./pause.ts";
+
+/** How the lock is taken. */
+export interface LockFlags {
+  /** Seconds to wait for it. */
+  readonly wait: number;
+  /** False where a pooler makes session locks unsafe. */
+  readonly lock: boolean;
+}
+
+/** What work under the lock is given. */
+export interface Locked {
+  /** Aborted when the run is to end, or the lock is lost. */
+  readonly signal: AbortSignal;
+  /** The key that sqlx's library waits on. */
+  readonly lockKey: bigint;
+}
+
+/**
+ * Runs work while this run alone may change what is applied: no other run of
+ * this program and no application that embeds sqlx.
+ *
+ * @throws OperationError of kind `locked`, naming the holder, when the time is up
+ */
+export async function underLock<T>(
+  context: Context,
+  { session, wait, lock }: LockFlags & { readonly session: Session },
+  work: (locked: Locked) => Promise<T>,
+): Promise<T> {
+  const { rows: [row] } = await session.query<{ name: string }>(
+    "SELECT current_database()::text AS name",
+  );
+  const database = row?.name ?? context.db.target.database;
+  const lockKey = sqlxLockKey(database);
+  if (!lock) return await work({ signal: context.signal, lockKey });
+  const deadline = context.now() + wait * 1000;
+  return await context.db.withLock(
+    { key: lockKey, purpose: "migrations", wait },
+    async (signal) => {
+      await lockSession(context, { session, key: sessionLockKey(database), deadline });
+      return await work({ signal, lockKey });
+    },
+  );
+}
+
+/**
+ * Locks the migrating session itself, which keeps others out for as long as its
+ * server process lives: a killed run leaves one that works off what it was sent.
+ */
+async function lockSession(
+  context: Context,
+  { session, key, deadline }: { session: Session; key: bigint; deadline: number },
+): Promise<void> {
+  let told = false;
+  for (let wait = 20;; wait = Math.min(wait * 1.5, 500)) {
+    const { rows } = await session.query<{ locked: boolean }>(
+      "SELECT pg_try_advisory_lock($1) AS locked",
+      [key],
+    );
+    if (rows[0]?.locked === true) return;
+    if (context.now() + wait > deadline) throw leftBehind(await holderOf(session, key));
+    if (!told) {
+      const holder = await holderOf(session, key);
+      context.log.info(
+        `Waiting for a server process that an earlier run left behind${
+          holder === undefined ? "" : ` (${holder})`
+        }...`,
+      );
+      told = true;
+    }
+    await pause(wait * (0.75 + Math.random() / 2), context.signal);
+  }
+}
+
+async function holderOf(session: Session, key: bigint): Promise<string | undefined> {
+  const { rows: [holder] } = await session.query<{ pid: number; query: string }>(
+    `SELECT l.pid, coalesce(left(regexp_replace(a.query, '\\s+', ' ', 'g'), 80), '') AS query
+       FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
+      WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND l.classid::bigint = ($1::bigint >> 32) & 4294967295
+        AND l.objid::bigint = $1::bigint & 4294967295`,
+    [key],
+  );
+  return holder && `process ${holder.pid}${holder.query === "" ? "" : `: ${holder.query}`}`;
+}
+
+function leftBehind(holder: string | undefined): OperationError {
+  return new OperationError(
+    `Cannot migrate: an earlier run left a server process that is still at work${
+      holder === undefined ? "" : ` (${holder})`
+    }`,
+    {
+      kind: "locked",
+      code: "locked",
+      hint:
+        "Wait until it ends, give more time with --lock-wait, or end it with pg_terminate_backend",
+    },
+  );
+}
