@@ -1,6 +1,15 @@
 /** Help texts, rendered from the declarations: examples first. */
-import type { Argument, Command, Flag, Flags, Plugin, Result } from "./plugin.ts";
+import {
+  type Argument,
+  type Command,
+  type Flag,
+  type Flags,
+  OperationError,
+  type Plugin,
+  type Result,
+} from "./plugin.ts";
 import { type CommandEntry, type CommandTree, findCommand } from "./command_tree.ts";
+import { suggest } from "./suggest.ts";
 import { acceptedFlags, GLOBAL_FLAGS } from "./global_flags.ts";
 import { EXIT_CODES } from "./errors.ts";
 import { SETTINGS } from "./settings.ts";
@@ -30,20 +39,36 @@ export const TOPICS: Readonly<Record<string, { readonly summary: string; text():
 /**
  * What `help`, `help COMMAND` and `help TOPIC` show.
  *
+ * @param words what follows `help`, without flags
  * @throws OperationError of kind `usage` when there is neither such a command nor such a topic
  */
 export function help(
   words: readonly string[],
   { tree, builtIns }: { tree: CommandTree; builtIns: readonly Plugin[] },
 ): Result {
-  const asked = words.filter((word) => !word.startsWith("-"));
-  const topic = asked.length === 1 ? TOPICS[asked[0] ?? ""] : undefined;
-  const text = topic !== undefined
-    ? topic.text()
-    : asked.length === 0
+  const name = words.join(" ");
+  const text = Object.hasOwn(TOPICS, name)
+    ? TOPICS[name]?.text()
+    : words.length === 0 || name === "help" || name === "version"
     ? programHelp(tree, builtIns)
-    : commandHelp(findCommand(tree, asked).entry, tree);
-  return { data: { text }, text };
+    : commandHelp(findExplained(tree, words), tree);
+  return { data: { text }, text: text ?? "" };
+}
+
+/** The command to explain; a misspelt topic is suggested as one. */
+function findExplained(tree: CommandTree, words: readonly string[]): CommandEntry {
+  try {
+    return findCommand(tree, words).entry;
+  } catch (error) {
+    const near = suggest(words.join(" "), Object.keys(TOPICS));
+    if (near === undefined || !(error instanceof OperationError)) throw error;
+    const { message, kind, code } = error;
+    throw new OperationError(message, {
+      kind,
+      code,
+      hint: `Did you mean \`${PROGRAM} help ${near}\`?`,
+    });
+  }
 }
 
 /** The help of the program as a whole. */

@@ -5,8 +5,10 @@ import {
   type HookMoment,
   OperationError,
   type Plugin,
+  type Result,
 } from "./plugin.ts";
 import { reportOf, SignalError } from "./errors.ts";
+import type { RunLog } from "./log.ts";
 
 /** What is needed to call the hooks of one operation. */
 export interface HookCall {
@@ -14,6 +16,40 @@ export interface HookCall {
   readonly event: Omit<HookEvent, "moment">;
   /** Makes the context for a plugin. */
   readonly context: (plugin: Plugin) => Context;
+}
+
+/**
+ * Runs an operation between its hooks: `before`, the operation, `after` or
+ * `failed`, `always`. What goes wrong first decides how it ends, and the rest is
+ * logged beside it.
+ */
+export async function runBetweenHooks(
+  work: () => Promise<Result>,
+  { log, redact, ...call }: HookCall & {
+    readonly log: RunLog;
+    /** Masks secrets in the message that `failed` hooks are told. */
+    readonly redact: (text: string) => string;
+  },
+): Promise<Result> {
+  const failures: unknown[] = [];
+  let result: Result | undefined;
+  let outcome: Pick<HookEvent, "result" | "error">;
+  try {
+    await callHooks("before", call);
+    result = await work();
+    outcome = { result: result.data };
+  } catch (error) {
+    const { code, message } = reportOf(error);
+    outcome = { error: { code, message: redact(message) } };
+    failures.push(error);
+  }
+  const told = { ...call, event: { ...call.event, ...outcome } };
+  for (const moment of [result === undefined ? "failed" : "after", "always"] as const) {
+    await callHooks(moment, told).catch((error) => failures.push(error));
+  }
+  for (const error of failures.slice(1)) log.error(reportOf(error).message);
+  if (result === undefined || failures.length > 0) throw failures[0];
+  return result;
 }
 
 /**

@@ -2,23 +2,42 @@
 import { type Arguments, type Flags, type Input, OperationError } from "./plugin.ts";
 import type { CommandEntry } from "./command_tree.ts";
 import { parseArguments } from "./arguments.ts";
-import { acceptedFlags } from "./global_flags.ts";
+import {
+  acceptedFlags,
+  CONNECTION_FLAGS,
+  GLOBAL_FLAGS,
+  type HostFlagValues,
+} from "./global_flags.ts";
 
-/** The typed input of a command, the host's own flags included. */
+/** The typed input of a command. */
 export interface CommandInput extends Input<Flags, Arguments> {
+  /** The values of the host's own flags, which are among `flags` too. */
+  readonly hostFlags: HostFlagValues;
+  /** What hooks may know: the command's own flags, without secrets. */
+  readonly hookFlags: Readonly<Record<string, unknown>>;
   /** Values of flags declared secret. */
   readonly secrets: readonly string[];
 }
 
-/**
- * Parses and validates.
- *
- * @throws OperationError of kind `usage` that lists every problem
- */
-export function readInput(
+/** A parsed command line, valid or not. */
+export interface CommandLine {
+  /** Whether `--help` or `--version` is asked for, which nothing wrong stands against. */
+  readonly asks: "help" | "version" | undefined;
+  /**
+   * The input.
+   *
+   * @throws OperationError of kind `usage` that lists every problem
+   */
+  input(): CommandInput;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Parses what follows the command's name, and the flags before it. */
+export function readCommandLine(
   words: readonly string[],
-  { entry, env }: { entry: CommandEntry; env: Readonly<Record<string, string | undefined>> },
-): CommandInput {
+  { entry, env }: { entry: CommandEntry; env: Environment },
+): CommandLine {
   const { command, path } = entry;
   const { own, connection, global } = acceptedFlags(command);
   const { flags, args, problems } = parseArguments(words, {
@@ -26,22 +45,53 @@ export function readInput(
     args: command.args ?? {},
     env,
   });
-  if (problems.length > 0) {
-    throw new OperationError(problems.join("\n"), {
-      kind: "usage",
-      code: "usage",
-      hint: `Run \`observatory ${path} --help\` for its flags and examples`,
-      details: { problems },
-    });
-  }
-  const secrets = Object.entries(own).flatMap(([name, flag]) =>
-    flag.secret ? [flags[name]].flat() : []
-  );
   return {
-    // The values are of the declared types, checked just above; the declaration's
-    // inference gives them their names back inside the command.
-    flags: flags as CommandInput["flags"],
-    args: args as CommandInput["args"],
-    secrets: secrets.filter((value) => typeof value === "string"),
+    asks: flags["help"] === true ? "help" : flags["version"] === true ? "version" : undefined,
+    input() {
+      requireNone(problems, `Run \`observatory ${path} --help\` for its flags and examples`);
+      const declared = Object.entries(own);
+      return {
+        // The values are of the declared types, since no problem was found; the
+        // declaration's inference gives them their names back inside the command.
+        flags: flags as CommandInput["flags"],
+        args: args as CommandInput["args"],
+        hostFlags: flags as HostFlagValues,
+        hookFlags: Object.fromEntries(
+          declared.filter(([, flag]) => !flag.secret).map(([name]) => [name, flags[name]]),
+        ),
+        secrets: declared.flatMap(([name, flag]) => flag.secret ? [flags[name]].flat() : [])
+          .filter((value) => value !== undefined).map(String),
+      };
+    },
   };
+}
+
+/**
+ * Reads what follows `help` or `version`, which belong to no plugin.
+ *
+ * @param words the words of the line without that name
+ * @returns the topic's words, for `help`
+ * @throws OperationError of kind `usage` that lists every problem
+ */
+export function readPlainWords(
+  words: readonly string[],
+  { name, env }: { name: "help" | "version"; env: Environment },
+): string[] {
+  const { args, problems } = parseArguments(words, {
+    flags: { ...GLOBAL_FLAGS, ...CONNECTION_FLAGS },
+    args: name === "help" ? { "topic": { help: "What to explain", repeatable: true } } : {},
+    env,
+  });
+  requireNone(problems, "Run `observatory help` for the list of commands");
+  return [args["topic"] ?? []].flat().map(String);
+}
+
+function requireNone(problems: readonly string[], hint: string): void {
+  if (problems.length === 0) return;
+  throw new OperationError(problems.join("\n"), {
+    kind: "usage",
+    code: "usage",
+    hint,
+    details: { problems },
+  });
 }

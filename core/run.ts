@@ -1,12 +1,18 @@
 /** One run, from the command line to the exit code; readable from top to bottom. */
-import type { Command, Context, Plugin, Result } from "./plugin.ts";
-import { ENDING_SIGNALS, type Host } from "./host.ts";
+import type { Context, Plugin, Result } from "./plugin.ts";
+import type { Host } from "./host.ts";
+import { earlyFlags, hasSwitch } from "./early_flags.ts";
 import { type ErrorReport, EXIT_BUG, EXIT_PROBLEMS, reportOf, SignalError } from "./errors.ts";
 import { createLog, type LogLevel, type RunLog } from "./log.ts";
 import { createOutput, type Output } from "./output.ts";
 import { createProgressLine, type ProgressLine } from "./progress.ts";
 import { createRedactor, type Redactor } from "./redact.ts";
-import { type CommandEntry, splitLeadingFlags } from "./command_tree.ts";
+import {
+  buildCommandTree,
+  type CommandEntry,
+  findCommand,
+  splitLeadingFlags,
+} from "./command_tree.ts";
 import type { HostFlagValues } from "./global_flags.ts";
 import type { CommandInput } from "./input.ts";
 
@@ -44,46 +50,52 @@ export async function run(
   if (
     leading.includes("--version") || leading.includes("-V") ||
     (rest[0] === "version" && rest.length === 1)
-  ) {
-    const { versionText } = await import("./version.ts");
-    host.stdout.write(await versionText(host, { json: args.includes("--json") }));
-    return 0;
-  }
+  ) return await tellVersion(args, host);
   // 2. How the run speaks is settled next, so that every error is told that way.
   const ending = new AbortController();
   const run = startRun(args, host, ending.signal);
   const stopListening = listen(run, ending);
   try {
     // 3. Help, or a command.
-    const { buildCommandTree, findCommand } = await import("./command_tree.ts");
+    const { readCommandLine, readPlainWords } = await import("./input.ts");
+    if (rest[0] === "version") {
+      readPlainWords([...leading, ...rest.slice(1)], { name: "version", env: host.env });
+      return await tellVersion(args, host);
+    }
     const { builtIns } = await import("../plugins/mod.ts");
-    const tree = buildCommandTree(options.plugins ?? builtIns);
-    if (asksForHelp(leading, rest)) {
-      const { help } = await import("./help.ts");
+    const plugins = options.plugins ?? builtIns;
+    const tree = buildCommandTree(plugins);
+    if (rest.length === 0 || rest[0] === "help") {
       run.state.command = "help";
-      run.output.result("help", help(rest.slice(1), { tree, builtIns }), run.log.warnings);
+      const words = readPlainWords([...leading, ...rest.slice(1)], { name: "help", env: host.env });
+      const { help } = await import("./help.ts");
+      run.output.result("help", help(words, { tree, builtIns }), run.log.warnings);
       return 0;
     }
     const { entry, words } = findCommand(tree, args);
     run.state.command = entry.path;
-    if (words.includes("--help") || words.includes("-h")) {
+    const line = readCommandLine(words, { entry, env: host.env });
+    if (line.asks === "version") return await tellVersion(args, host);
+    if (line.asks === "help") {
       const { commandHelp } = await import("./help.ts");
       const text = commandHelp(entry, tree);
       run.output.result("help", { data: { text }, text }, run.log.warnings);
       return 0;
     }
-    return await runCommand(run, { entry, words, plugins: options.plugins ?? builtIns });
+    // 4. Flags and arguments, with all their problems at once.
+    return await runCommand(run, { entry, input: line.input(), plugins });
   } catch (error) {
-    return fail(run, reportOf(error));
+    return fail(run, endingReport(run, error));
   } finally {
     run.progress.clear();
     stopListening();
   }
 }
 
-function asksForHelp(leading: readonly string[], rest: readonly string[]): boolean {
-  return rest.length === 0 || rest[0] === "help" || leading.includes("--help") ||
-    leading.includes("-h");
+async function tellVersion(args: readonly string[], host: Host): Promise<number> {
+  const { versionText } = await import("./version.ts");
+  host.stdout.write(await versionText(host, { json: hasSwitch(args, "--json") }));
+  return 0;
 }
 
 function startRun(args: readonly string[], host: Host, signal: AbortSignal): Run {
@@ -119,32 +131,6 @@ function startRun(args: readonly string[], host: Host, signal: AbortSignal): Run
   };
 }
 
-/** Reads what decides the form of the output, however wrong the rest of the line may be. */
-function earlyFlags(args: readonly string[], host: Host) {
-  const value = (name: string) => {
-    const index = args.findIndex((word) => word === name || word.startsWith(`${name}=`));
-    const word = args[index];
-    return word === undefined
-      ? undefined
-      : word === name
-      ? args[index + 1]
-      : word.slice(name.length + 1);
-  };
-  const { NO_COLOR, FORCE_COLOR, TERM, LOG_FORMAT } = host.env;
-  const color = value("--color") ?? (NO_COLOR ? "never" : FORCE_COLOR ? "always" : "auto");
-  const level: LogLevel | undefined = args.includes("--quiet") || args.includes("-q")
-    ? "warn"
-    : args.includes("--verbose")
-    ? "debug"
-    : undefined;
-  return {
-    json: args.includes("--json"),
-    level,
-    logFormat: (value("--log-format") ?? LOG_FORMAT) === "json" ? "json" as const : "text" as const,
-    colour: color === "always" || (color === "auto" && host.stderr.isTerminal && TERM !== "dumb"),
-  };
-}
-
 /** The first signal asks the run to end; a second one ends it at once. */
 function listen(run: Run, ending: AbortController): () => void {
   let grace: ReturnType<typeof setTimeout> | undefined;
@@ -153,13 +139,13 @@ function listen(run: Run, ending: AbortController): () => void {
     run.host.exit(fail(run, { ...reportOf(error), kind: "bug", exit: EXIT_BUG }));
   });
   const stop = run.host.onSignal((name) => {
-    const code = 128 + ENDING_SIGNALS[name];
-    if (ending.signal.aborted) return run.host.exit(code);
+    const error = new SignalError(name);
+    if (ending.signal.aborted) return run.host.exit(fail(run, reportOf(error)));
     run.log.warn(`${name} received: cancelling; a second signal ends at once`);
-    ending.abort(new SignalError(name));
+    ending.abort(error);
     grace = setTimeout(() => {
       run.log.error(`Still busy ${GRACE_MILLISECONDS / 1000} s after ${name}: ending now`);
-      run.host.exit(code);
+      run.host.exit(fail(run, reportOf(error)));
     }, GRACE_MILLISECONDS);
   });
   return () => {
@@ -167,6 +153,14 @@ function listen(run: Run, ending: AbortController): () => void {
     stopUnhandled();
     clearTimeout(grace);
   };
+}
+
+/** What fails once a signal has come fails because of it; a bug stays a bug. */
+function endingReport(run: Run, error: unknown): ErrorReport {
+  const report = reportOf(error);
+  if (!run.signal.aborted || report.kind === "signal" || report.kind === "bug") return report;
+  run.log.debug(report.message);
+  return reportOf(run.signal.reason);
 }
 
 function fail(run: Run, report: ErrorReport): number {
@@ -181,17 +175,14 @@ function fail(run: Run, report: ErrorReport): number {
 
 interface Called {
   readonly entry: CommandEntry;
-  readonly words: readonly string[];
+  readonly input: CommandInput;
   readonly plugins: readonly Plugin[];
 }
 
-async function runCommand(run: Run, { entry, words, plugins }: Called): Promise<number> {
+async function runCommand(run: Run, { entry, input, plugins }: Called): Promise<number> {
   const { host, log } = run;
   const { command, path } = entry;
-  // 4. Flags and arguments, with all their problems at once.
-  const { readInput } = await import("./input.ts");
-  const input = readInput(words, { entry, env: host.env });
-  const flags: HostFlagValues = input.flags;
+  const flags = input.hostFlags;
   for (const secret of input.secrets) run.redactor.add(secret);
   // 5. Configuration, and its secrets to the redactor before a line is written.
   const { readConfiguration } = await import("./read_configuration.ts");
@@ -201,8 +192,10 @@ async function runCommand(run: Run, { entry, words, plugins }: Called): Promise<
     envFile: flags["env-file"],
   });
   for (const secret of configuration.secrets()) run.redactor.add(secret);
+  for (const name of configuration.publicNames()) run.redactor.addPublicName(name);
   run.state.level = logLevel(configuration.get("LOG_LEVEL"));
   for (const warning of configuration.warnings) log.warn(warning);
+  if (command.database === "none") configuration.check();
   // 6. The context; the database is opened when first used, and closed here.
   const dryRun = flags["dry-run"] === true;
   const { createContext } = await import("./context.ts");
@@ -214,19 +207,21 @@ async function runCommand(run: Run, { entry, words, plugins }: Called): Promise<
     database: command.database ?? "database",
     wait: flags.wait ?? 60,
   });
+  let result: Result;
   try {
     // 7. What destroys is confirmed.
     if (command.effect === "destroy" && !dryRun) await confirm({ run, context, flags, path });
     // 8. The operation, between its hooks.
-    const result = await operate({ command, path, plugins, context, input });
-    // 9. The result.
-    if (dryRun) log.info("Dry run: nothing was changed");
-    run.output.result(path, result, log.warnings);
-    for (const problem of result.problems ?? []) log.warn(problem);
-    return (result.problems?.length ?? 0) > 0 ? EXIT_PROBLEMS : 0;
+    result = await operate(run, { entry, input, plugins, context });
   } finally {
     await close();
   }
+  // 9. The result.
+  if (dryRun) log.info("Dry run: nothing was changed");
+  const { problems = [] } = result;
+  run.output.result(path, result, log.warnings);
+  for (const problem of problems) log.warn(problem);
+  return problems.length > 0 ? EXIT_PROBLEMS : 0;
 }
 
 function logLevel(value: string | undefined): LogLevel {
@@ -258,43 +253,33 @@ async function confirm(
     ask: host.interactive
       ? (question) => {
         host.stderr.write(question);
-        return host.readLine();
+        return endable(host.readLine(), run.signal);
       }
       : undefined,
   });
 }
 
-interface Operation {
-  readonly command: Command;
-  readonly path: string;
-  readonly plugins: readonly Plugin[];
-  readonly context: Context;
-  readonly input: CommandInput;
+/** Waits for what no signal can end, but no longer than until the signal. */
+function endable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    work.then(resolve, reject);
+  });
 }
 
-async function operate({ command, path, plugins, context, input }: Operation): Promise<Result> {
-  if (!plugins.some((plugin) => plugin.hooks !== undefined)) {
-    return await command.run(context, input);
-  }
-  const { callHooks } = await import("./hooks.ts");
-  const event = { command: path, effect: command.effect, flags: input.flags, args: input.args };
-  const call = (moment: "before" | "after" | "failed" | "always", more = {}) =>
-    callHooks(moment, { plugins, event: { ...event, ...more }, context: () => context });
-  let outcome: { result?: unknown; error?: { code: string; message: string } } = {};
-  try {
-    await call("before");
-    const result = await command.run(context, input);
-    outcome = { result: result.data };
-    await call("after", outcome);
-    return result;
-  } catch (error) {
-    const { code, message } = reportOf(error);
-    if (outcome.result === undefined) {
-      outcome = { error: { code, message } };
-      await call("failed", outcome);
-    }
-    throw error;
-  } finally {
-    await call("always", outcome);
-  }
+async function operate(
+  run: Run,
+  { entry, input, plugins, context }: Called & { readonly context: Context },
+): Promise<Result> {
+  const { command, path } = entry;
+  const work = () => command.run(context, input);
+  if (!plugins.some((plugin) => plugin.hooks !== undefined)) return await work();
+  const { runBetweenHooks } = await import("./hooks.ts");
+  return await runBetweenHooks(work, {
+    plugins,
+    event: { command: path, effect: command.effect, flags: input.hookFlags, args: input.args },
+    context: () => context,
+    log: run.log,
+    redact: (text) => run.redactor.text(text),
+  });
 }

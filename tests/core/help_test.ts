@@ -1,0 +1,207 @@
+import assert from "assert";
+import { command, definePlugin, OperationError } from "../../core/plugin.ts";
+import { buildCommandTree } from "../../core/command_tree.ts";
+import { commandHelp, help, programHelp, TOPICS, usage } from "../../core/help.ts";
+import { EXIT_CODES } from "../../core/errors.ts";
+import { SETTINGS } from "../../core/settings.ts";
+
+const run = () => Promise.resolve({ data: null });
+
+const BACKUP = definePlugin({
+  name: "backup",
+  api: 1,
+  summary: "Backups",
+  commands: {
+    "backup": command({
+      summary: "Write a backup",
+      description: "One paragraph.\n\nAnother paragraph.",
+      aliases: ["save"],
+      examples: [{ line: "observatory backup", note: "Write a backup of everything" }],
+      flags: {
+        "jobs": { type: "number", help: "How many at once", short: "j", default: 2, env: "JOBS" },
+        "table": { type: "string", help: "Only this table", repeatable: true },
+        "format": { type: "string", help: "The form", choices: ["custom", "plain"] },
+        "compress": { type: "boolean", help: "Compress it" },
+        "key": { type: "string", help: "The key", required: true, placeholder: "FILE" },
+      },
+      effect: "read",
+      run,
+    }),
+    "backup list": command({
+      summary: "List backups",
+      examples: [{ line: "observatory backup list", note: "List them" }],
+      effect: "read",
+      database: "none",
+      run,
+    }),
+    "restore": command({
+      summary: "Restore a backup",
+      examples: [{ line: "observatory restore latest", note: "Restore the latest" }],
+      args: {
+        "name": { help: "The backup", required: true },
+        "part": { help: "What to restore", choices: ["schema", "data"], repeatable: true },
+      },
+      effect: "destroy",
+      dryRun: true,
+      run,
+    }),
+  },
+});
+const OTHER = definePlugin({
+  name: "other",
+  api: 1,
+  summary: "Another",
+  commands: {
+    "other": command({ summary: "Do something else", examples: [], effect: "write", run }),
+  },
+});
+const TREE = buildCommandTree([BACKUP, OTHER]);
+const FROM = { tree: TREE, builtIns: [BACKUP] };
+
+function helpOf(name: string): string {
+  const entry = TREE.byName.get(name);
+  assert(entry !== undefined);
+  return commandHelp(entry, TREE);
+}
+
+function order(text: string, ...parts: readonly string[]): void {
+  const places = parts.map((part) => text.indexOf(part));
+  assert(!places.includes(-1), `one of ${parts.join(" | ")} is missing in:\n${text}`);
+  assert.deepEqual(places, places.toSorted((a, b) => a - b), text);
+}
+
+Deno.test("commandHelp: the examples come first, then usage, description, effect and flags", () => {
+  order(
+    helpOf("backup"),
+    "Write a backup.\n",
+    "Examples:\n  observatory backup  Write a backup of everything\n",
+    "Usage: observatory backup [flags]\n",
+    "Also:  observatory save\n",
+    "One paragraph.\n\nAnother paragraph.\n",
+    "Effect: reads only",
+    "Subcommands:\n  backup list  List backups\n",
+    "Flags:\n",
+    "Connection flags:\n",
+    "Global flags:\n",
+  );
+});
+
+Deno.test("commandHelp: a flag's line tells its form, help, default, variable and what it accepts", () => {
+  const text = helpOf("backup");
+  assert.match(text, /-j, --jobs NUMBER +How many at once \(default: 2; variable: JOBS\)\n/);
+  assert.match(text, /--table TEXT +Only this table \(may be repeated\)\n/);
+  assert.match(text, /--format custom\|plain +The form\n/);
+  assert.match(text, /--compress +Compress it\n/);
+  assert.match(text, /--key FILE +The key \(required\)\n/);
+});
+
+Deno.test("commandHelp: connection flags are left out where no database is needed", () => {
+  const text = helpOf("backup list");
+  assert.doesNotMatch(text, /Connection flags|--host/);
+  assert.match(text, /Global flags/);
+});
+
+Deno.test("commandHelp: what destroys says so and has its flags; --dry-run where it is offered", () => {
+  const text = helpOf("restore");
+  assert.match(text, /Effect: destroys data/);
+  for (const flag of ["--force", "--confirm NAME", "--dry-run"]) assert(text.includes(flag), flag);
+  assert.doesNotMatch(helpOf("backup"), /--force|--dry-run/);
+});
+
+Deno.test("commandHelp: arguments are shown with their choices, an alias like its command", () => {
+  assert.match(
+    helpOf("restore"),
+    /Arguments:\n {2}NAME +The backup\n {2}PART +.*\(schema, data\)\n/,
+  );
+  assert.equal(helpOf("save"), helpOf("backup"));
+});
+
+Deno.test("usage: brackets are around what may be left out, dots behind what may be repeated", () => {
+  const entry = TREE.byName.get("restore");
+  assert(entry !== undefined);
+  assert.equal(usage(entry.path, entry.command), "observatory restore NAME [PART...] [flags]");
+});
+
+Deno.test("programHelp: lists examples, commands, other plugins' commands, topics and global flags", () => {
+  const text = programHelp(TREE, [BACKUP]);
+  order(
+    text,
+    "Examples:",
+    "Usage: observatory COMMAND [flags]",
+    "Commands:\n  backup, save  Write a backup\n",
+    "Plugin commands:\n  other  Do something else\n",
+    "Help topics:",
+    "help exit-codes",
+    "help environment",
+    "Global flags:",
+  );
+  assert.doesNotMatch(programHelp(buildCommandTree([BACKUP]), [BACKUP]), /Plugin commands/);
+});
+
+Deno.test("help: without words it is the program's, with a command's name that command's", () => {
+  assert.equal(help([], FROM).text, programHelp(TREE, [BACKUP]));
+  assert.equal(help(["help"], FROM).text, programHelp(TREE, [BACKUP]));
+  assert.equal(help(["version"], FROM).text, programHelp(TREE, [BACKUP]));
+  assert.equal(help(["backup"], FROM).text, helpOf("backup"));
+  assert.equal(help(["backup", "list"], FROM).text, helpOf("backup list"));
+  assert.equal(help(["save"], FROM).text, helpOf("backup"));
+});
+
+Deno.test("help: the data for programs is the same text", () => {
+  const { data, text } = help(["backup"], FROM);
+  assert.deepEqual(data, { text });
+});
+
+Deno.test("help: the topic exit-codes is the table of all codes", () => {
+  const { text = "" } = help(["exit-codes"], FROM);
+  for (const { code, meaning } of EXIT_CODES) {
+    assert(text.split("\n").some((line) => line.startsWith(`${code} `) && line.endsWith(meaning)));
+  }
+});
+
+Deno.test("help: the topic environment names every setting with its default", () => {
+  const lines = (help(["environment"], FROM).text ?? "").split("\n");
+  for (const { name, default: value } of SETTINGS) {
+    const line = lines.find((line) => line.startsWith(`${name} `));
+    assert(line !== undefined, name);
+    if (value !== undefined) assert(line.endsWith(`(default: ${value})`), line);
+  }
+});
+
+Deno.test("help: what is neither a command nor a topic is a usage error with a suggestion", () => {
+  const hints: [string[], string | RegExp][] = [
+    [["backpu"], "Did you mean `observatory backup`?"],
+    [["exit-code"], "Did you mean `observatory help exit-codes`?"],
+    [["enviroment"], "Did you mean `observatory help environment`?"],
+    [["constructor"], /observatory help/],
+    [["toString"], /observatory help/],
+  ];
+  for (const [words, hint] of hints) {
+    assert.throws(() => help(words, FROM), (error) => {
+      assert(error instanceof OperationError);
+      assert.equal(error.kind, "usage");
+      assert.match(
+        error.hint ?? "",
+        hint instanceof RegExp ? hint : new RegExp(RegExp.escape(hint)),
+      );
+      return true;
+    });
+  }
+});
+
+Deno.test("help: every topic has a summary and a text that ends with a line end", () => {
+  for (const [name, { summary, text }] of Object.entries(TOPICS)) {
+    assert.match(summary, /^[A-Z].*[^.]$/, name);
+    assert.match(text(), /\S\n$/, name);
+  }
+});
+
+Deno.test("help: no line ends with spaces", () => {
+  const texts = [
+    programHelp(TREE, [BACKUP]),
+    ...TREE.entries.map((entry) => commandHelp(entry, TREE)),
+  ];
+  for (const text of [...texts, ...Object.values(TOPICS).map((topic) => topic.text())]) {
+    assert.doesNotMatch(text, / $/m);
+  }
+});
