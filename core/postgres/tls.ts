@@ -1,12 +1,7 @@
 /** Connections protected by TLS. Loaded only when one is made, since the modules below are heavy. */
 import { connect as connectTcp, isIP, type Socket } from "node:net";
-import {
-  checkServerIdentity,
-  connect as connectTls,
-  type PeerCertificate,
-  type TLSSocket,
-} from "node:tls";
-import { certificateHash } from "./certificate.ts";
+import { connect as connectTls, type TLSSocket } from "node:tls";
+import { certificateHash, certificateHosts, certificateIsFor } from "./certificate.ts";
 import type { ConnectionParameters, HostAddress } from "./connection_parameters.ts";
 import { connectError, tlsFailure } from "./errors.ts";
 import { sslRequest } from "./messages.ts";
@@ -49,15 +44,19 @@ export async function openTls(options: TlsOptions): Promise<TlsConnection> {
     // A round trip of small messages must not wait for more to send.
     socket.setNoDelay(true);
     socket.setKeepAlive(true);
-    if (parameters.sslnegotiation !== "direct") await negotiate(socket, address);
-    const { secured, certificate } = await handshake(socket, options, material);
-    if (material.checkName) {
-      const wrong = checkServerIdentity(host.host, certificate);
-      if (wrong !== undefined) throw tlsFailure(address, wrong);
+    const begin = () => handshake(socket, options, material);
+    const { secured, certificate } = parameters.sslnegotiation === "direct"
+      ? await begin()
+      : await negotiate(socket, address, begin);
+    if (material.checkName && !certificateIsFor(certificate, host.host)) {
+      throw tlsFailure(
+        address,
+        `the server's certificate is for ${certificateHosts(certificate)}, not "${host.host}"`,
+      );
     }
     return {
       duplex: duplexOf(secured),
-      bindingData: () => certificateHash(certificate.raw),
+      bindingData: () => certificateHash(certificate),
     };
   } catch (error) {
     socket.destroy();
@@ -73,31 +72,39 @@ function connected(socket: Socket): Promise<void> {
   });
 }
 
-/** Asks the server in clear whether it takes up TLS. */
-async function negotiate(socket: Socket, address: string): Promise<void> {
-  const answer = new Promise<Uint8Array>((resolve, reject) => {
-    socket.once("data", resolve);
+/**
+ * Asks the server in clear whether it takes up TLS, and begins with it at once: some versions of
+ * the runtime lose the start of the handshake when it comes even a little later.
+ */
+function negotiate(
+  socket: Socket,
+  address: string,
+  begin: () => Promise<Secured>,
+): Promise<Secured> {
+  return new Promise((resolve, reject) => {
     socket.once("error", reject);
     socket.once("close", () => reject(closedEarly()));
-  });
-  socket.write(sslRequest());
-  const bytes = await answer;
-  // More than the one byte would be text that somebody put in before the encryption begins.
-  if (bytes.length === 1 && bytes[0] === 0x53) return; // S
-  throw connectError({
-    address,
-    code: "tls_refused",
-    reason: bytes.length === 1 && bytes[0] === 0x4e // N
-      ? "the server does not use TLS"
-      : "the server answers the request for TLS with something else",
-    retryable: false,
-    hint: "Turn on ssl in the server, or use another sslmode where that is safe",
+    socket.once("data", (bytes: Uint8Array) => {
+      // More than the one byte would be text that somebody put in before the encryption begins.
+      if (bytes.length === 1 && bytes[0] === 0x53) begin().then(resolve, reject); // S
+      else {reject(connectError({
+          address,
+          code: "tls_refused",
+          reason: bytes.length === 1 && bytes[0] === 0x4e // N
+            ? "the server does not use TLS"
+            : "the server answers the request for TLS with something else",
+          retryable: false,
+          hint: "Turn on ssl in the server, or use another sslmode where that is safe",
+        }));}
+    });
+    socket.write(sslRequest());
   });
 }
 
 interface Secured {
   readonly secured: TLSSocket;
-  readonly certificate: PeerCertificate;
+  /** In DER. */
+  readonly certificate: Uint8Array;
 }
 
 function handshake(
@@ -111,7 +118,7 @@ function handshake(
       socket,
       rejectUnauthorized: ca !== undefined,
       // The runtime checks the issuer, and `openTls` the name afterwards: some versions of the
-      // runtime check the name "localhost" in place of an address.
+      // runtime check for the name "localhost" where an address is meant.
       checkServerIdentity: () => undefined,
       ...(isIP(host.host) === 0 ? { servername: host.host } : {}),
       ...(ca === undefined ? {} : { ca }),
@@ -122,10 +129,10 @@ function handshake(
     secured.once("error", (error) => reject(tlsFailure(address, error)));
     secured.once("close", () => reject(tlsFailure(address, "the server closed the connection")));
     secured.once("secureConnect", () => {
-      const certificate = secured.getPeerCertificate();
+      const certificate = secured.getPeerCertificate().raw;
       // Some versions of the runtime tell of success first and of a failure after it: only the
       // certificate shows that the handshake is over.
-      if (certificate.raw instanceof Uint8Array) resolve({ secured, certificate });
+      if (certificate instanceof Uint8Array) resolve({ secured, certificate });
     });
   });
 }

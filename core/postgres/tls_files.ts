@@ -80,6 +80,9 @@ async function read(what: string, path: string): Promise<string> {
 /** A key that others may read is refused, as libpq does. */
 async function readKey(path: string): Promise<string> {
   const key = await read("client key", path);
+  if (!/^-----BEGIN [A-Z ]*PRIVATE KEY-----/m.test(key)) {
+    throw unusable(`the client key "${path}" is not a private key in PEM`);
+  }
   const { mode, uid } = await stat(path);
   // A key of root's may be readable by its group: services get theirs that way.
   const forbidden = uid === 0 ? 0o037 : 0o077;
