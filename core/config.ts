@@ -17,6 +17,7 @@ import { type ConfigEntry, OperationError } from "./plugin.ts";
 import type { ConnectionParameters } from "./postgres/connection_parameters.ts";
 import { MASK, parseConnectionString } from "./postgres/connection_string.ts";
 import type { Problem } from "./postgres/parameters.ts";
+import { shown as echo } from "./shown.ts";
 import { type Setting, SETTING_BY_NAME, SETTINGS } from "./settings.ts";
 
 export type { ConfigurationInput } from "./config_sources.ts";
@@ -155,14 +156,14 @@ function checkValue(setting: Setting, value: string): { value: string } | { prob
     const number = /^\d{1,10}$/.test(trimmed) ? Number(trimmed) : NaN;
     return number >= minimum && number <= maximum
       ? { value: String(number) }
-      : { problem: `is not a whole number from ${minimum} to ${maximum}: "${value}"` };
+      : { problem: `is not a whole number from ${minimum} to ${maximum}: ${echo(value)}` };
   }
   const meant = spellings?.[trimmed.toLowerCase()];
   if (meant !== undefined) return { value: meant };
   if (choices === undefined) return { value: spellings === undefined ? value : trimmed };
   const choice = choices.find((known) => known === trimmed.toLowerCase());
   return choice === undefined
-    ? { problem: `is none of ${choices.join(", ")}: "${value}"` }
+    ? { problem: `is none of ${choices.join(", ")}: ${echo(value)}` }
     : { value: choice };
 }
 

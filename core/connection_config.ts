@@ -36,9 +36,10 @@ export async function readConnection(
 ): Promise<ConnectionConfig> {
   const url = readUrl(sources, findings);
   const layers = layersOf(sources, url);
-  findDisagreements(layers, findings);
+  const disagree = findDisagreements(layers, findings);
   await addService(layers, { input, findings });
-  const given = mergeLayers(layers);
+  // Sources that disagree are not mixed: what else is wrong is looked for in the URL alone.
+  const given = mergeLayers(disagree ? layers.filter(({ kind }) => kind === "url") : layers);
   const secrets = layers.flatMap((layer) => layer.values.get("password")?.value ?? []);
   if (url?.parsed !== undefined) await fillUrl(given, { url, input });
   await addCertificates(given, input);
@@ -49,10 +50,8 @@ export async function readConnection(
     applicationName: SETTING_BY_NAME.get("PGAPPNAME")?.default ?? "observatory",
   });
   findings.problems.push(...problems);
-  const passwords = await readPasswordFiles(layers, { parameters, input, findings });
-  const first = passwords.found[0];
-  if (first !== undefined) given.set("password", first);
-  else if (passwords.explicit !== undefined) given.set("password", passwords.explicit);
+  const passwords = await readPasswordFile(layers, { parameters, input, findings });
+  if (passwords.found[0] !== undefined) given.set("password", passwords.found[0]);
   return {
     parameters: passwords.parameters,
     given,
@@ -141,17 +140,17 @@ async function addCertificates(
 
 interface Passwords {
   readonly parameters: ConnectionParameters;
-  /** The password that is set as such, for hosts that no password file knows. */
-  readonly explicit: GivenValue | undefined;
+  /** What the password file gave, one for each host that it knows. */
   readonly found: readonly GivenValue[];
 }
 
 /**
  * Settles the password. Within one source a password that is set comes before a
  * password file, as for libpq; a password file that a source names comes before
- * the passwords of lower sources, and ~/.pgpass comes last.
+ * the passwords of lower sources, and ~/.pgpass comes last. Once a password file
+ * knows one of the hosts, each host has its own password.
  */
-async function readPasswordFiles(
+async function readPasswordFile(
   layers: readonly Layer[],
   { parameters, input, findings }: {
     parameters: ConnectionParameters;
@@ -160,35 +159,36 @@ async function readPasswordFiles(
   },
 ): Promise<Passwords> {
   const setting = layers.find((layer) => layer.values.has("password"));
-  const explicit = setting?.values.get("password");
   const named = layers.find((layer) => layer.values.has("passfile"));
+  const outranked = setting !== undefined && (named === undefined || setting.rank <= named.rank);
   const path = named === undefined
     ? input.home && `${input.home}/.pgpass`
     : pathFrom(input.cwd, named.values.get("passfile")?.value ?? "");
-  const outranked = setting !== undefined && (named === undefined || setting.rank <= named.rank);
-  if (path === undefined || path === "" || outranked) return { parameters, explicit, found: [] };
+  const unchanged = { parameters, found: [] };
+  if (path === undefined || path === "" || outranked) return unchanged;
+  const { accessProblem, findPassword } = await import("./postgres/password_file.ts");
   let text: string | undefined;
   try {
     text = await input.readTextFile(path);
+    const complaint = text && accessProblem(path, await input.fileMode?.(path));
+    if (complaint) {
+      findings.warnings.push(complaint);
+      return unchanged;
+    }
   } catch (error) {
+    // As for libpq, whose warning is ours: the server may ask for no password at all.
     if (!(error instanceof OperationError)) throw error;
     findings.warnings.push(`${error.message}; the password file is ignored`);
   }
-  if (text === undefined) {
-    return { parameters, explicit, found: [] };
-  }
-  const { accessProblem, findPassword } = await import("./postgres/password_file.ts");
-  const complaint = accessProblem(path, await input.fileMode?.(path));
-  if (complaint !== undefined) {
-    findings.warnings.push(complaint);
-    return { parameters, explicit, found: [] };
-  }
+  if (text === undefined) return unchanged;
   const found: GivenValue[] = [];
+  const { password: otherwise, ...rest } = parameters;
   const hosts = parameters.hosts.map((address) => {
-    const match = findPassword(text, { ...address, ...parameters });
-    if (match === undefined) return address;
-    found.push({ value: match.password, from: `${path}:${match.line}` });
-    return { ...address, password: match.password };
+    const { database, user } = parameters;
+    const match = findPassword(text, { ...address, database, user });
+    if (match !== undefined) found.push({ value: match.password, from: `${path}:${match.line}` });
+    const password = match?.password ?? otherwise;
+    return password === undefined ? address : { ...address, password };
   });
-  return { parameters: { ...parameters, hosts }, explicit, found };
+  return found.length === 0 ? unchanged : { parameters: { ...rest, hosts }, found };
 }

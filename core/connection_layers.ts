@@ -128,11 +128,16 @@ const COMPARED = [
   { name: "dbname", what: "databases" },
 ] as const;
 
-/** Finds what higher sources say against the DATABASE_URL, and says so. */
+/**
+ * Finds what higher sources say against the DATABASE_URL, and says so.
+ *
+ * @returns whether any of them disagrees
+ */
 export function findDisagreements(
   layers: readonly Layer[],
   { problems, warnings }: Findings,
-): void {
+): boolean {
+  const before = problems.length;
   const url = layers.find((layer) => layer.kind === "url");
   for (const { name, what } of COMPARED) {
     const stated = url?.values.get(name) ??
@@ -153,6 +158,7 @@ export function findDisagreements(
     }
   }
   if (url === undefined) findPassedOver(layers, warnings);
+  return problems.length > before;
 }
 
 /** Warns where a PG* variable of a higher source takes the place of a lower one's DB_*. */

@@ -94,9 +94,11 @@ function percentEncode(text: string): string {
   return text.isWellFormed() ? encodeURIComponent(text) : text;
 }
 
+/** The value comes first in the pattern, so that texts without it are passed over quickly. */
 function inPosition(literal: string): string {
-  return `(?<=://[^\\s:/@]*:)${literal}(?=@)` +
-    `|(?<=(?:password|PASSWORD|passwd)["']?\\s*[=:]\\s*["']?)${literal}(?![\\w-])`;
+  const userinfo = `${literal}(?=@)(?<=://[^\\s:/@]*:${literal})`;
+  const named = `(?<=(?:password|PASSWORD|passwd)["']?\\s*[=:]\\s*["']?${literal})`;
+  return `${userinfo}|${literal}(?![\\w-])${named}`;
 }
 
 function atBoundaries(form: string, literal: string): string {
