@@ -13,7 +13,7 @@ export interface EarlyFlags {
 }
 
 /** Whether a switch is given, alone or among short ones; behind `--` nothing is a switch. */
-export function hasSwitch(args: readonly string[], long: string, short?: string): boolean {
+function hasSwitch(args: readonly string[], long: string, short?: string): boolean {
   const end = args.indexOf("--");
   return args.slice(0, end === -1 ? args.length : end).some((word) =>
     word === long || (short !== undefined && /^-[A-Za-z]+$/.test(word) && word.includes(short))

@@ -68,8 +68,15 @@ export function systemHost(): Host {
     get cwd() {
       return Deno.cwd();
     },
-    stdout: systemStream(Deno.stdout),
-    stderr: systemStream(Deno.stderr),
+    stdout: systemStream(Deno.stdout, (error) => {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new OperationError(`Cannot write to stdout: ${reason}`, {
+        code: "write_failed",
+        cause: error,
+      });
+    }),
+    // A line that nobody can be told must not end the operation.
+    stderr: systemStream(Deno.stderr, () => {}),
     get interactive() {
       return Deno.stdin.isTerminal() && Deno.stderr.isTerminal();
     },
@@ -114,20 +121,19 @@ export function systemHost(): Host {
   };
 }
 
-function systemStream(stream: typeof Deno.stdout): OutputStream {
+function systemStream(
+  stream: typeof Deno.stdout,
+  failed: (error: unknown) => void,
+): OutputStream {
   const encoder = new TextEncoder();
   return {
     write(text) {
-      let bytes = encoder.encode(text);
       try {
-        while (bytes.length > 0) bytes = bytes.subarray(stream.writeSync(bytes));
+        writeAllSync(stream, encoder.encode(text));
       } catch (error) {
         // The reader went away (`observatory … | head`): nobody is left to tell.
         if (error instanceof Deno.errors.BrokenPipe) Deno.exit(141);
-        // A terminal or pipe in non-blocking mode, left so by another program.
-        if (!(error instanceof Deno.errors.WouldBlock)) throw error;
-        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
-        this.write(new TextDecoder().decode(bytes));
+        failed(error);
       }
     },
     get isTerminal() {
@@ -142,6 +148,25 @@ function systemStream(stream: typeof Deno.stdout): OutputStream {
       }
     },
   };
+}
+
+/**
+ * Writes all bytes, waiting where the stream takes no more just now: a terminal
+ * or pipe in non-blocking mode, left so by another program.
+ */
+export function writeAllSync(
+  stream: { writeSync(bytes: Uint8Array): number },
+  bytes: Uint8Array,
+): void {
+  let rest = bytes;
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(stream.writeSync(rest));
+    } catch (error) {
+      if (!(error instanceof Deno.errors.WouldBlock)) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+    }
+  }
 }
 
 async function readLineFromStdin(): Promise<string | null> {
@@ -164,17 +189,27 @@ const systemFiles: HostFiles = {
   list: (directory) => attempt("list directory", directory, () => listSync(directory)),
   readAll: (paths) =>
     Promise.all(paths.map((path) => attempt("read", path, () => Deno.readFileSync(path)))),
-  stream: (path) => attempt("read", path, () => streamOf(Deno.openSync(path))),
+  stream: (path) => attempt("read", path, () => streamOf(Deno.openSync(path), path)),
   create: (path, contents) =>
     attempt("create", path, () => {
       const slash = path.lastIndexOf("/");
-      if (slash > 0) Deno.mkdirSync(path.slice(0, slash), { recursive: true });
+      if (slash > 0) makeDirectory(path.slice(0, slash));
       const bytes = typeof contents === "string" ? new TextEncoder().encode(contents) : contents;
       Deno.writeFileSync(path, bytes, { createNew: true });
     }),
   readText: (path) => optional("read", path, () => Deno.readTextFileSync(path)),
   mode: (path) => optional("inspect", path, () => Deno.statSync(path).mode ?? undefined),
 };
+
+function makeDirectory(path: string): void {
+  try {
+    Deno.mkdirSync(path, { recursive: true });
+  } catch (error) {
+    // A directory that is there is no error: what is there is something else.
+    if (error instanceof Deno.errors.AlreadyExists) throw new Deno.errors.NotADirectory();
+    throw error;
+  }
+}
 
 function listSync(directory: string): FileEntry[] {
   const entries: FileEntry[] = [];
@@ -196,11 +231,14 @@ function kindAndSize(directory: string, entry: Deno.DirEntry): Pick<FileEntry, "
   return { kind: info.isDirectory ? "directory" : "other", size: 0 };
 }
 
-function streamOf(file: Deno.FsFile): ReadableStream<Uint8Array> {
+function streamOf(file: Deno.FsFile, path: string): ReadableStream<Uint8Array> {
   return new ReadableStream({
-    pull(controller) {
+    async pull(controller) {
       const chunk = new Uint8Array(CHUNK_BYTES);
-      const count = file.readSync(chunk);
+      const count = await attempt("read", path, () => file.readSync(chunk)).catch((error) => {
+        file.close();
+        throw error;
+      });
       if (count === null) {
         file.close();
         controller.close();

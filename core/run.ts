@@ -1,7 +1,7 @@
 /** One run, from the command line to the exit code; readable from top to bottom. */
 import type { Context, Plugin, Result } from "./plugin.ts";
 import type { Host } from "./host.ts";
-import { earlyFlags, hasSwitch } from "./early_flags.ts";
+import { earlyFlags } from "./early_flags.ts";
 import { type ErrorReport, EXIT_BUG, EXIT_PROBLEMS, reportOf, SignalError } from "./errors.ts";
 import { createLog, type LogLevel, type RunLog } from "./log.ts";
 import { createOutput, type Output } from "./output.ts";
@@ -45,22 +45,22 @@ export async function run(
   host: Host,
   options: RunOptions = {},
 ): Promise<number> {
-  // 1. The version is answered before anything else is loaded.
-  const { leading, rest } = splitLeadingFlags(args);
-  if (
-    leading.includes("--version") || leading.includes("-V") ||
-    (rest[0] === "version" && rest.length === 1)
-  ) return await tellVersion(args, host);
-  // 2. How the run speaks is settled next, so that every error is told that way.
+  // 1. How the run speaks is settled first, so that every error is told that way.
   const ending = new AbortController();
   const run = startRun(args, host, ending.signal);
   const stopListening = listen(run, ending);
   try {
+    // 2. The version is answered before anything else is loaded.
+    const { leading, rest } = splitLeadingFlags(args);
+    if (
+      leading.includes("--version") || leading.includes("-V") ||
+      (rest[0] === "version" && rest.length === 1)
+    ) return await tellVersion(run);
     // 3. Help, or a command.
     const { readCommandLine, readPlainWords } = await import("./input.ts");
     if (rest[0] === "version") {
       readPlainWords([...leading, ...rest.slice(1)], { name: "version", env: host.env });
-      return await tellVersion(args, host);
+      return await tellVersion(run);
     }
     const { builtIns } = await import("../plugins/mod.ts");
     const plugins = options.plugins ?? builtIns;
@@ -75,7 +75,7 @@ export async function run(
     const { entry, words } = findCommand(tree, args);
     run.state.command = entry.path;
     const line = readCommandLine(words, { entry, env: host.env });
-    if (line.asks === "version") return await tellVersion(args, host);
+    if (line.asks === "version") return await tellVersion(run);
     if (line.asks === "help") {
       const { commandHelp } = await import("./help.ts");
       const text = commandHelp(entry, tree);
@@ -92,9 +92,9 @@ export async function run(
   }
 }
 
-async function tellVersion(args: readonly string[], host: Host): Promise<number> {
-  const { versionText } = await import("./version.ts");
-  host.stdout.write(await versionText(host, { json: hasSwitch(args, "--json") }));
+async function tellVersion(run: Run): Promise<number> {
+  const { versionResult } = await import("./version.ts");
+  run.output.result("version", await versionResult(run.host), run.log.warnings);
   return 0;
 }
 

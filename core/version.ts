@@ -1,5 +1,6 @@
 /** What `--version` prints. */
 import type { Host } from "./host.ts";
+import type { Result } from "./plugin.ts";
 
 /** The version of the program and of the plugin contract that it serves. */
 export const VERSION = "0.1.0";
@@ -10,8 +11,8 @@ interface Build {
   readonly date: string;
 }
 
-/** The version with where it was built from, as one line or as JSON. */
-export async function versionText(host: Host, { json }: { json: boolean }): Promise<string> {
+/** The version with where it was built from. */
+export async function versionResult(host: Host): Promise<Result> {
   const build = await buildOf(host);
   const facts = {
     version: VERSION,
@@ -20,9 +21,11 @@ export async function versionText(host: Host, { json }: { json: boolean }): Prom
     runtime: host.runtime,
     plugin_api: PLUGIN_API,
   };
-  if (json) return JSON.stringify({ ok: true, command: "version", data: facts }) + "\n";
   const built = build === undefined ? "from sources" : `${build.commit}, ${build.date}`;
-  return `observatory ${VERSION} (${built}, ${host.platform}, ${host.runtime})\n`;
+  return {
+    data: facts,
+    text: `observatory ${VERSION} (${built}, ${host.platform}, ${host.runtime})`,
+  };
 }
 
 /** What the build wrote about itself; undefined when the sources are run. */
