@@ -36,7 +36,7 @@ export async function listMigrationFiles(
   const found: MigrationFile[] = [];
   const unversioned: string[] = [];
   const problems: Problem[] = [];
-  for (const directory of new Set(directories.map(withoutSlash))) {
+  for (const directory of new Set(directories.map(plainDirectory))) {
     for (const entry of await listDirectory(files, directory)) {
       const path = `${directory}/${entry.name}`;
       const parsed = parseMigrationName(entry.name);
@@ -93,8 +93,9 @@ function byVersion(
   return byVersion;
 }
 
-function withoutSlash(directory: string): string {
-  return directory.replace(/(?<=.)\/+$/, "");
+/** A directory's name as messages show it: without `./` before it and slashes after it. */
+export function plainDirectory(directory: string): string {
+  return directory.replace(/^(\.\/+)+(?=.)/, "").replace(/(?<=.)\/+$/, "");
 }
 
 function tooLarge(path: string): Problem {

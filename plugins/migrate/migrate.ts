@@ -8,7 +8,7 @@ import { type Plan, planMigrations } from "./plan.ts";
 import { refuse } from "./problems.ts";
 import { recordsOfApplying } from "./records.ts";
 import { readScripts, type Script } from "./script.ts";
-import { appliedChecksums, directoriesOf, readSource, type Source } from "./source.ts";
+import { checksumsOf, directoriesOf, readSource, type Source } from "./source.ts";
 import { openExisting, openOrCreate } from "./target_database.ts";
 import { applyTogether } from "./transaction.ts";
 import { watchBlockers } from "./watch.ts";
@@ -80,11 +80,12 @@ async function open(context: Context): Promise<{ session: Session | undefined; c
 }
 
 async function planOf({ context, source, options }: Work, history: History): Promise<Plan> {
-  const checksums = await appliedChecksums(context, { source, history });
+  const checksums = await checksumsOf(context, { source, versions: history?.keys() ?? [] });
   return planMigrations({
     files: source.files,
     history,
     checksumOf: (version) => checksums.get(version),
+    bytesOf: (version) => source.contents.get(version)?.bytes,
     to: options.to,
     ignoreMissing: options.ignoreMissing,
     strict: options.strict,

@@ -49,11 +49,124 @@ const migrate = command({
   },
 });
 
+const status = command({
+  summary: "Show applied and pending migrations with their checksums",
+  description: "Nothing is changed, not even the bookkeeping table is made. With --exit-code the " +
+    "exit code is 3 when a migration is pending, changed, missing, broken off or out of order.",
+  aliases: ["migrate-status"],
+  examples: [
+    { line: "observatory migrate status", note: "show all migrations" },
+    { line: "observatory migrate status --exit-code", note: "in CI: fail unless all are applied" },
+    {
+      line: "observatory migrate status --json",
+      note: "the same for programs, with whole checksums",
+    },
+  ],
+  effect: "read",
+  flags: {
+    ...DIRECTORY_FLAG,
+    "exit-code": { type: "boolean", help: "End with 3 unless everything is applied and in order" },
+  },
+  async run(context, { flags }) {
+    const { status } = await import("./status.ts");
+    return await status(context, { directories: flags.dir, exitCode: flags["exit-code"] });
+  },
+});
+
+const rollback = command({
+  summary: "Take back the last migration, or several, by their down files",
+  description:
+    "Everything that is to be taken back is checked first: when one of the migrations has no down " +
+    "file, none is rolled back. A down file and the removal of its record are committed together.",
+  aliases: ["migrate-rollback"],
+  examples: [
+    { line: "observatory migrate rollback", note: "take back the last one" },
+    { line: "observatory migrate rollback --steps 3", note: "take back the last three" },
+    { line: "observatory migrate rollback --to 20240101000000", note: "take back all above it" },
+    {
+      line: "observatory migrate rollback --to 0 --dry-run",
+      note: "list what --to 0 would take back",
+    },
+  ],
+  effect: "write",
+  dryRun: true,
+  flags: {
+    "steps": { type: "number", placeholder: "N", help: "How many to take back; by default 1" },
+    "to": {
+      type: "string",
+      placeholder: "VERSION",
+      help: "Take back everything above this version; 0 means all",
+    },
+    ...DIRECTORY_FLAG,
+    ...IGNORE_MISSING_FLAG,
+    ...LOCK_FLAGS,
+  },
+  async run(context, { flags }) {
+    const [{ rollback }, { stepsOf, versionOf }] = await Promise.all([
+      import("./rollback.ts"),
+      import("./source.ts"),
+    ]);
+    return await rollback(context, {
+      directories: flags.dir,
+      steps: stepsOf(flags.steps, flags.to),
+      to: flags.to === undefined ? undefined : versionOf(flags.to, "--to"),
+      ignoreMissing: flags["ignore-missing"],
+      wait: flags["lock-wait"],
+      lock: !flags["no-lock"],
+    });
+  },
+});
+
+const add = command({
+  summary: "Make the files of a new migration",
+  description:
+    "A pair of files, one to apply and one to take back, unless --simple. The version is " +
+    "the time in UTC, or one more than the last where the files are numbered like that. " +
+    "Existing files are never overwritten.",
+  examples: [
+    { line: "observatory migrate add create users", note: "a pair of .up.sql and .down.sql" },
+    {
+      line: "observatory migrate add --simple backfill names",
+      note: "one file, without a way back",
+    },
+  ],
+  effect: "write",
+  database: "none",
+  args: {
+    "name": {
+      help: "What it does, in a few words; spaces become underscores",
+      required: true,
+      repeatable: true,
+    },
+  },
+  flags: {
+    "reversible": { type: "boolean", short: "r", help: "Make a pair of files (the default)" },
+    "simple": { type: "boolean", help: "Make one file, which cannot be rolled back" },
+    "sequential": { type: "boolean", short: "s", help: "Number it one above the last" },
+    "timestamp": { type: "boolean", short: "t", help: "Number it by the time in UTC" },
+    ...DIRECTORY_FLAG,
+  },
+  async run(context, { args, flags }) {
+    const { add, oneOf } = await import("./add.ts");
+    oneOf(flags, ["reversible", "simple"]);
+    oneOf(flags, ["sequential", "timestamp"]);
+    return await add(context, {
+      name: args.name.join(" "),
+      directories: flags.dir,
+      simple: flags.simple,
+      numbering: flags.sequential ? "sequential" : flags.timestamp ? "timestamp" : undefined,
+    });
+  },
+});
+
 export default definePlugin({
   name: "migrate",
   api: 1,
   summary: "Migrations, compatible with sqlx",
   commands: {
     "migrate": migrate,
+    "migrate status": status,
+    "migrate rollback": rollback,
+    "migrate add": add,
   },
 });

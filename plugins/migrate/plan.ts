@@ -1,5 +1,6 @@
 /** Which migrations are to be applied, and what stands against that; nothing here changes anything. */
 import { hex, sameBytes } from "./contents.ts";
+import { cosmeticChange } from "./cosmetic.ts";
 import type { MigrationFile, MigrationFiles } from "./files.ts";
 import type { AppliedMigration, History } from "./history.ts";
 import type { Problem } from "./problems.ts";
@@ -10,6 +11,8 @@ export interface PlanOptions {
   readonly history: History;
   /** The checksum of each applied version's file. */
   readonly checksumOf: (version: bigint) => Uint8Array | undefined;
+  /** The bytes of a version's file, where they are at hand. */
+  readonly bytesOf: (version: bigint) => Uint8Array | undefined;
   /** The last version to apply; without it all are. */
   readonly to?: bigint | undefined;
   /** Whether applied migrations may have lost their files. */
@@ -107,18 +110,27 @@ export function missingFiles(files: MigrationFiles, history: Rows): Problem[] {
     }));
 }
 
-function changedFiles(options: PlanOptions, history: Rows): Problem[] {
+/** Files that are no longer what was applied. */
+export function changedFiles(
+  { files, checksumOf, bytesOf }: Pick<PlanOptions, "files" | "checksumOf" | "bytesOf">,
+  history: Rows,
+): Problem[] {
   const problems: Problem[] = [];
   for (const { version, checksum } of history.values()) {
-    const file = options.files.ups.get(version);
-    const local = options.checksumOf(version);
+    const file = files.ups.get(version);
+    const local = checksumOf(version);
     if (file === undefined || local === undefined || sameBytes(checksum, local)) continue;
+    const bytes = bytesOf(version);
+    const cosmetic = bytes && cosmeticChange(bytes, checksum);
     problems.push({
       code: "checksum_changed",
       message: `The file "${file.path}" was changed after it was applied ` +
-        `(applied ${hex(checksum).slice(0, 12)}, now ${hex(local).slice(0, 12)})`,
-      hint: "Bring its former contents back and make the change in a new migration; " +
-        "`observatory migrate repair` accepts changes of line endings alone",
+        (cosmetic === undefined
+          ? `(applied ${hex(checksum).slice(0, 12)}, now ${hex(local).slice(0, 12)})`
+          : `(only its ${cosmetic.join(" and ")})`),
+      hint: cosmetic === undefined
+        ? "Bring its former contents back, and make the change in a new migration"
+        : "Run `observatory migrate repair` to accept it",
       version: String(version),
       file: file.path,
     });
@@ -148,7 +160,8 @@ function wrongTarget(
   }];
 }
 
-function outOfOrder(pending: readonly MigrationFile[], history: Rows): Problem | undefined {
+/** Pending files with versions below the newest applied one: sqlx applies them without a word. */
+export function outOfOrder(pending: readonly MigrationFile[], history: Rows): Problem | undefined {
   const newest = newestOf(history);
   const late = pending.filter(({ version }) => newest !== undefined && version < newest);
   const [first] = late;

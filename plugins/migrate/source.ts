@@ -2,7 +2,6 @@
 import { type Context, OperationError } from "../../core/plugin.ts";
 import { checksumOfLarge, type Contents, isLarge, readContents } from "./contents.ts";
 import { listMigrationFiles, type MigrationFiles } from "./files.ts";
-import type { History } from "./history.ts";
 import { parseVersion } from "./names.ts";
 
 /** Files with the contents of the small ones. */
@@ -25,13 +24,13 @@ export async function readSource(
   return { files: listed, contents: await readContents(files, listed.ups.values()) };
 }
 
-/** Computes the checksum of each applied version's file. */
-export async function appliedChecksums(
+/** The checksums of the files of some versions, as far as there are files; large ones are read for it. */
+export async function checksumsOf(
   { files }: Context,
-  { source, history }: { readonly source: Source; readonly history: History },
+  { source, versions }: { readonly source: Source; readonly versions: Iterable<bigint> },
 ): Promise<Map<bigint, Uint8Array>> {
   const checksums = new Map<bigint, Uint8Array>();
-  for (const version of history?.keys() ?? []) {
+  for (const version of versions) {
     const file = source.files.ups.get(version);
     if (file === undefined) continue;
     const known = source.contents.get(version)?.checksum;
@@ -53,5 +52,24 @@ export function versionOf(text: string, label: string): bigint {
     kind: "usage",
     code: "usage",
     hint: "A version is the number that a file's name begins with, such as 20240101000000 or 0001",
+  });
+}
+
+/**
+ * Reads how many migrations are to be taken back.
+ *
+ * @throws OperationError of kind `usage` when it is no count, or given beside a version
+ */
+export function stepsOf(steps: number | undefined, to: string | undefined): number {
+  if (steps !== undefined && to !== undefined) {
+    throw new OperationError("The flags --steps and --to exclude each other", {
+      kind: "usage",
+      code: "usage",
+    });
+  }
+  if (steps === undefined || (Number.isInteger(steps) && steps > 0)) return steps ?? 1;
+  throw new OperationError(`The value ${steps} of --steps is not a whole number above 0`, {
+    kind: "usage",
+    code: "usage",
   });
 }
