@@ -39,7 +39,7 @@ interface Waiting {
   readonly done: (lost?: OperationError) => void;
 }
 
-/** How long a failed write waits for what the server said before it closed the connection. */
+/** How long the server is given, at the end of a session, to say its last words and close. */
 const LAST_WORDS_MS = 1000;
 
 /**
@@ -65,6 +65,9 @@ export class Connection {
   /** Why nothing can be asked any more. */
   #end: OperationError | undefined;
   #closing = false;
+  #gone: (error: OperationError | undefined) => void = () => {};
+  /** Resolves when the server sends no more. */
+  readonly #reading: Promise<void>;
   #writeFailure:
     | { readonly error: unknown; readonly timer: ReturnType<typeof setTimeout> }
     | undefined;
@@ -74,7 +77,8 @@ export class Connection {
     this.pid = login.pid;
     this.address = login.address;
     this.tls = login.tls;
-    this.closed = this.#receive();
+    this.closed = new Promise((resolve) => this.#gone = resolve);
+    this.#reading = this.#receive();
   }
 
   /** The server's version as a number, such as 150018 for 15.18. */
@@ -143,20 +147,25 @@ export class Connection {
     return this.#login.cancel();
   }
 
-  /** Ends the session; safe to call twice. What still waits for an answer fails. */
+  /**
+   * Ends the session; safe to call twice. What still waits for an answer fails, but goes on in the
+   * server: that is what `cancel` is for. Without such work the server's process has ended when
+   * this returns.
+   */
   async close(): Promise<void> {
     if (!this.#closing && this.#end === undefined) {
       this.#closing = true;
       const idle = this.#next === this.#waiting.length;
       this.#fail(connectionClosed(this.address));
-      try {
-        if (idle) await writeAll(this.#login.duplex, terminateMessage());
-      } catch {
-        // The server is gone already: there is nobody to say goodbye to.
-      }
+      if (idle) await this.#terminate();
       closeQuietly(this.#login.duplex);
+      this.#gone(undefined);
     }
     await this.closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -194,34 +203,50 @@ export class Connection {
     } catch (error) {
       // Most likely the server closed the connection, and what it said before is
       // still to be read; the reading end then finishes by itself.
-      const timer = setTimeout(() => closeQuietly(this.#login.duplex), LAST_WORDS_MS);
+      const timer = setTimeout(() => this.#lose(error), LAST_WORDS_MS);
       this.#writeFailure = { error, timer };
     }
   }
 
-  async #receive(): Promise<OperationError | undefined> {
+  /** Says goodbye, and waits until the server has closed the connection in turn. */
+  async #terminate(): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<void>((resolve) => timer = setTimeout(resolve, LAST_WORDS_MS));
+    try {
+      await writeAll(this.#login.duplex, terminateMessage());
+      await Promise.race([this.#reading, late]);
+    } catch {
+      // The server is gone already: there is nobody to say goodbye to.
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #receive(): Promise<void> {
     let thrown: unknown;
     try {
       await this.#login.reader.forEach(this.#handle);
     } catch (error) {
       thrown = error;
     }
-    if (this.#writeFailure !== undefined) {
-      clearTimeout(this.#writeFailure.timer);
-      thrown ??= this.#writeFailure.error;
-    }
-    if (this.#closing) return undefined;
-    closeQuietly(this.#login.duplex);
+    this.#lose(thrown ?? this.#writeFailure?.error);
+  }
+
+  /** The connection broke: everybody who waits is told, with the server's last words. */
+  #lose(thrown: unknown): void {
+    clearTimeout(this.#writeFailure?.timer);
+    if (this.#end !== undefined) return;
     const lost = connectionLost(this.address, { server: this.#lastWords, thrown });
+    closeQuietly(this.#login.duplex);
     this.#fail(lost);
-    return lost;
+    this.#gone(lost);
   }
 
   #fail(error: OperationError): void {
-    this.#end ??= error;
+    this.#end = error;
     const waiting = this.#waiting.splice(0).slice(this.#next);
     this.#next = 0;
-    for (const { done } of waiting) done(this.#end);
+    for (const { done } of waiting) done(error);
   }
 
   readonly #handle = (type: number, bytes: Uint8Array, start: number, end: number): void => {
