@@ -166,21 +166,21 @@ async function readPasswordFile(
     : pathFrom(input.cwd, named.values.get("passfile")?.value ?? "");
   const unchanged = { parameters, found: [] };
   if (path === undefined || path === "" || outranked) return unchanged;
-  const { accessProblem, findPassword } = await import("./postgres/password_file.ts");
   let text: string | undefined;
   try {
     text = await input.readTextFile(path);
-    const complaint = text && accessProblem(path, await input.fileMode?.(path));
-    if (complaint) {
-      findings.warnings.push(complaint);
-      return unchanged;
-    }
   } catch (error) {
     // As for libpq, whose warning is ours: the server may ask for no password at all.
     if (!(error instanceof OperationError)) throw error;
     findings.warnings.push(`${error.message}; the password file is ignored`);
   }
   if (text === undefined) return unchanged;
+  const { accessProblem, findPassword } = await import("./postgres/password_file.ts");
+  const complaint = accessProblem(path, await input.fileMode?.(path));
+  if (complaint !== undefined) {
+    findings.warnings.push(complaint);
+    return unchanged;
+  }
   const found: GivenValue[] = [];
   const { password: otherwise, ...rest } = parameters;
   const hosts = parameters.hosts.map((address) => {
