@@ -35,8 +35,6 @@ export interface ConfigurationInput {
   readonly envFile?: string;
   /** The user's home directory, which may hold `.pgpass` and the like. */
   readonly home?: string;
-  /** The operating system's name of the user. */
-  readonly userName?: string;
 }
 
 /** What is found odd while reading, in the order found. */

@@ -37,7 +37,6 @@ function load(machine: Machine): Promise<Configuration> {
       Promise.resolve(machine.modes?.[path] ?? (files[path] === undefined ? undefined : 0o600)),
     cwd: "/work",
     home: "/home/me",
-    userName: "me",
     ...(machine.envFile === undefined ? {} : { envFile: machine.envFile }),
   });
 }
