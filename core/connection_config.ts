@@ -36,8 +36,8 @@ export async function readConnection(
 ): Promise<ConnectionConfig> {
   const url = readUrl(sources, findings);
   const layers = layersOf(sources, url);
-  const disagree = findDisagreements(layers, findings);
   await addService(layers, { input, findings });
+  const disagree = findDisagreements(layers, findings);
   // Sources that disagree are not mixed: what else is wrong is looked for in the URL alone.
   const given = mergeLayers(disagree ? layers.filter(({ kind }) => kind === "url") : layers);
   const secrets = layers.flatMap((layer) => layer.values.get("password")?.value ?? []);

@@ -140,12 +140,16 @@ export function findDisagreements(
   const before = problems.length;
   const url = layers.find((layer) => layer.kind === "url");
   for (const { name, what } of COMPARED) {
+    // A flag settles what the sources below it disagree about.
+    if (url?.rank !== 0 && layers.some(({ rank, values }) => rank === 0 && values.has(name))) {
+      continue;
+    }
     const stated = url?.values.get(name) ??
       (name === "hostaddr" ? url?.values.get("host") : undefined);
     for (const layer of layers) {
       const given = layer.values.get(name);
       if (url === undefined || stated === undefined || given === undefined) continue;
-      // Flags may replace parts of a URL from elsewhere, but not contradict one given beside them.
+      // A flag may replace a part of a URL from elsewhere, but not contradict one beside it.
       const counts = layer.rank === 0 ? url.rank === 0 : layer.rank < url.rank;
       if (!counts || layer === url || agree(name, given.value, stated.value)) continue;
       problems.push({

@@ -282,6 +282,13 @@ const PROBLEMS: [what: string, machine: Machine, expected: string[]][] = [
   ["a disagreement about the address", { env: { PGHOSTADDR: "10.0.0.1" }, dotenv: URL_IN_DOTENV }, [
     'PGHOSTADDR (environment) and DATABASE_URL (.env:1) name different addresses: "10.0.0.1" and "h"',
   ]],
+  ["a disagreement with a service", {
+    env: { PGSERVICE: "s" },
+    dotenv: URL_IN_DOTENV,
+    files: { "/home/me/.pg_service.conf": "[s]\nhost=a" },
+  }, [
+    '/home/me/.pg_service.conf:2 and DATABASE_URL (.env:1) name different hosts: "a" and "h"',
+  ]],
   ["a disagreement of two flags", { flags: { DATABASE_URL: "postgres://a/b", DB_NAME: "c" } }, [
     '--dbname and --database-url name different databases: "c" and "b"',
   ]],
