@@ -113,6 +113,11 @@ const TARGETS: [what: string, machine: Machine, expected: string][] = [
     flags: { DB_NAME: "other", DB_HOST: "h2" },
     dotenv: URL_IN_DOTENV,
   }, "u:p@h2:1/other"],
+  ["lets a flag settle what others disagree about", {
+    flags: { DB_HOST: "x" },
+    env: { DB_HOST: "y" },
+    dotenv: URL_IN_DOTENV,
+  }, "u:p@x:1/d"],
   ["lets a flag's URL replace everything", {
     flags: { DATABASE_URL: "postgres://a/b" },
     env: { DB_HOST: "x", DB_NAME: "y" },
