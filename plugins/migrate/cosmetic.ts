@@ -24,9 +24,10 @@ export function cosmeticChange(
   const withMark = marked ? present : joined(new Uint8Array(MARK), present);
   const linesOf = [(bytes: Uint8Array) => bytes, withLineFeeds, withCarriageReturns];
   for (const [isOther, text] of [[false, present], [true, marked ? unmarked : withMark]] as const) {
-    for (const [lines, endings] of linesOf.entries()) {
-      for (const [end, variant] of finalVariants(endings(text)).entries()) {
-        if (!sameBytes(sha384(variant), applied)) continue;
+    const variants = linesOf.map((endings) => finalVariants(endings(text)));
+    for (const [end] of finalVariants(text).entries()) {
+      for (const [lines, endings] of variants.entries()) {
+        if (!sameBytes(sha384(endings[end] ?? text), applied)) continue;
         return [
           ...lines > 0 ? ["line endings" as const] : [],
           ...end > 0 ? ["final line feed" as const] : [],

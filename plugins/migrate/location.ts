@@ -9,6 +9,8 @@ export interface SentText {
   /** Line and column of its first byte, from 1. */
   readonly line: number;
   readonly column: number;
+  /** The same part of the file as it stands there, where that was not sent byte for byte. */
+  readonly original?: Uint8Array;
 }
 
 /** A place in a file, with its lines. */
@@ -24,11 +26,14 @@ export interface Location {
  * the statement that failed, counted by those that had succeeded.
  */
 export function locate(error: DatabaseError, sent: SentText): Location | undefined {
-  const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(sent.bytes);
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  const text = decoder.decode(sent.bytes);
+  const original = decoder.decode(sent.original ?? sent.bytes);
   const position = error.server.position ?? statementPosition(error, sent.bytes, text);
   if (position === undefined) return undefined;
   const { line, column, lines } = excerpt({
-    text,
+    // Spaces may stand for characters of several bytes: places in both texts would differ then.
+    text: original.length === text.length ? original : text,
     position,
     firstLine: sent.line,
     firstColumn: sent.column,

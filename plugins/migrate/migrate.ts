@@ -10,7 +10,7 @@ import { recordsOfApplying } from "./records.ts";
 import { readScripts, type Script } from "./script.ts";
 import { checksumsOf, directoriesOf, readSource, type Source } from "./source.ts";
 import { openExisting, openOrCreate } from "./target_database.ts";
-import { applyTogether } from "./transaction.ts";
+import { applyTogether, beforeIt } from "./transaction.ts";
 import { watchBlockers } from "./watch.ts";
 
 /** What is asked for. */
@@ -144,7 +144,7 @@ async function applyAll(
       watch.file(file.path);
       const started = context.now();
       const records = recordsOfApplying({ table }, file);
-      const before = done === 0 ? "" : `; the ${done} before it in this run are applied`;
+      const before = beforeIt(done, "applied");
       if (script.noTransaction && checked !== undefined) {
         await applyAlone(context, { ...script, checked }, { session, records, before });
       } else {

@@ -15,7 +15,7 @@ import { type Problem, refuse } from "./problems.ts";
 import { recordsOfRollback } from "./records.ts";
 import { readScripts, type Script } from "./script.ts";
 import { checksumsOf, directoriesOf, readSource, type Source } from "./source.ts";
-import { applyTogether } from "./transaction.ts";
+import { applyTogether, beforeIt } from "./transaction.ts";
 import { watchBlockers } from "./watch.ts";
 
 /** What is asked for. */
@@ -177,7 +177,7 @@ async function rollBackAll(
       watch.file(file.path);
       const started = context.now();
       const records = recordsOfRollback({ table }, file);
-      const before = done.length === 0 ? "" : `; the ${done.length} before it are rolled back`;
+      const before = beforeIt(done.length, "rolled back");
       if (noTransaction && checked !== undefined) {
         await applyAlone(context, { ...script, checked }, { session, records, before });
       } else {

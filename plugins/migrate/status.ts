@@ -56,17 +56,18 @@ export async function status(context: Context, options: StatusOptions): Promise<
     const problems = problemsOf(view);
     const lines = linesOf(view, problems);
     const pending = lines.filter(({ state }) => state === "pending").length;
+    const applied = [...rows.values()].filter(({ success }) => success).length;
     if (!options.exitCode) { for (const { message } of problems) context.log.warn(message); }
     return {
       data: {
         database: context.db.target.database,
-        applied: rows.size,
+        applied,
         pending,
         last_applied_at: lastOf(rows),
         migrations: lines,
         problems,
       },
-      text: textOf(lines, { applied: rows.size, pending, last: lastOf(rows) }),
+      text: textOf(lines, { applied, pending, last: lastOf(rows) }),
       ...(options.exitCode
         ? { problems: [...pendingProblem(pending), ...problems.map(({ message }) => message)] }
         : {}),

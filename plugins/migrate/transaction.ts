@@ -24,6 +24,14 @@ export interface ApplyOptions {
   readonly before: string;
 }
 
+/** Completes a sentence on the file that failed by what became of the ones before it. */
+export function beforeIt(count: number, done: "applied" | "rolled back"): string {
+  if (count === 0) return "";
+  return count === 1
+    ? `; the one before it in this run is ${done}`
+    : `; the ${count} before it in this run are ${done}`;
+}
+
 /**
  * Applies a file in a transaction.
  *
@@ -65,7 +73,7 @@ async function applyWhole(
     throw failure(error, {
       file,
       part,
-      sent: part === "file" ? { bytes: sent, line: 1, column: 1 } : undefined,
+      sent: part === "file" ? { bytes: sent, line: 1, column: 1, original: bytes } : undefined,
       facts: [`Nothing of this file was kept${options.before}`],
     });
   }
