@@ -47,6 +47,7 @@ export function createContext(
     config: {
       get: (name) => configuration.get(name),
       entries: () => Promise.resolve(configuration.entries()),
+      problems: () => Promise.resolve(configuration.problems.map(({ message }) => message)),
     },
     signal,
     dryRun: options.dryRun,

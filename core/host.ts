@@ -31,8 +31,6 @@ export interface Host {
   readLine(): Promise<string | null>;
   /** Milliseconds since 1970. */
   now(): number;
-  /** The operating system's name of the user, as far as the environment tells. */
-  readonly userName: string | undefined;
   readonly files: HostFiles;
   readonly dialer: Dialer;
   /** Calls `handler` for each ending signal; the returned function stops that. */
@@ -82,9 +80,6 @@ export function systemHost(): Host {
     },
     readLine: readLineFromStdin,
     now: () => Date.now(),
-    get userName() {
-      return this.env["USER"] ?? this.env["LOGNAME"];
-    },
     files: systemFiles,
     dialer: {
       tcp: async (hostname, port) => {

@@ -1,5 +1,5 @@
 /** From the words of a command line to a command's input. */
-import { type Arguments, type Flags, type Input, OperationError } from "./plugin.ts";
+import { type Arguments, type Command, type Flags, type Input, OperationError } from "./plugin.ts";
 import type { CommandEntry } from "./command_tree.ts";
 import { parseArguments } from "./arguments.ts";
 import {
@@ -23,6 +23,8 @@ export interface CommandInput extends Input<Flags, Arguments> {
 export interface CommandLine {
   /** Whether `--help` or `--version` is asked for, which nothing wrong stands against. */
   readonly asks: "help" | "version" | undefined;
+  /** Flags that are given on the line or have a default; what is wrong with them is told by `input`. */
+  readonly flags: Readonly<Record<string, unknown>>;
   /**
    * The input.
    *
@@ -47,6 +49,7 @@ export function readCommandLine(
   });
   return {
     asks: flags["help"] === true ? "help" : flags["version"] === true ? "version" : undefined,
+    flags,
     input() {
       requireNone(problems, `Run \`observatory ${path} --help\` for its flags and examples`);
       const declared = Object.entries(own);
@@ -64,6 +67,16 @@ export function readCommandLine(
       };
     },
   };
+}
+
+/** The variables that a command's flags take their values from, by the configuration's ranks. */
+export function flagVariables(
+  command: Command,
+  variable: (name: string) => string | undefined,
+): Environment {
+  const { own, connection, global } = acceptedFlags(command);
+  const names = Object.values({ ...global, ...connection, ...own }).flatMap(({ env }) => env ?? []);
+  return Object.fromEntries(names.map((name) => [name, variable(name)]));
 }
 
 /**

@@ -259,6 +259,8 @@ export interface Config {
   get(name: string): string | undefined;
   /** Every setting with its origin; secrets masked. */
   entries(): Promise<ConfigEntry[]>;
+  /** Everything that is wrong with the settings, the connection's included, each with its origin. */
+  problems(): Promise<string[]>;
 }
 
 /** One setting. */

@@ -5,12 +5,10 @@ import type { Host } from "./host.ts";
 
 /** Reads the configuration for one run. */
 export async function readConfiguration(
-  { host, flags, envFile }: {
-    host: Host;
-    flags: Readonly<Record<string, unknown>>;
-    envFile: string | undefined;
-  },
+  host: Host,
+  flags: Readonly<Record<string, unknown>>,
 ): Promise<Configuration> {
+  const envFile = flags["env-file"];
   const given = new Map<string, string>();
   for (const [flag, setting] of Object.entries(SETTING_OF_FLAG)) {
     const value = flags[flag];
@@ -22,8 +20,7 @@ export async function readConfiguration(
     readTextFile: (path) => host.files.readText(path),
     fileMode: (path) => host.files.mode(path),
     cwd: host.cwd,
-    ...(envFile === undefined ? {} : { envFile }),
+    ...(typeof envFile === "string" ? { envFile } : {}),
     ...(host.env["HOME"] === undefined ? {} : { home: host.env["HOME"] }),
-    ...(host.userName === undefined ? {} : { userName: host.userName }),
   });
 }

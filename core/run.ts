@@ -14,7 +14,7 @@ import {
   splitLeadingFlags,
 } from "./command_tree.ts";
 import type { HostFlagValues } from "./global_flags.ts";
-import type { CommandInput } from "./input.ts";
+import type { CommandInput, CommandLine } from "./input.ts";
 
 /** What a test may hand in instead of what the program ships. */
 export interface RunOptions {
@@ -74,7 +74,7 @@ export async function run(
     }
     const { entry, words } = findCommand(tree, args);
     run.state.command = entry.path;
-    const line = readCommandLine(words, { entry, env: host.env });
+    const line = readCommandLine(words, { entry, env: {} });
     if (line.asks === "version") return await tellVersion(run);
     if (line.asks === "help") {
       const { commandHelp } = await import("./help.ts");
@@ -82,8 +82,7 @@ export async function run(
       run.output.result("help", { data: { text }, text }, run.log.warnings);
       return 0;
     }
-    // 4. Flags and arguments, with all their problems at once.
-    return await runCommand(run, { entry, input: line.input(), plugins });
+    return await runCommand(run, { entry, words, line, plugins });
   } catch (error) {
     return fail(run, endingReport(run, error));
   } finally {
@@ -175,26 +174,33 @@ function fail(run: Run, report: ErrorReport): number {
 
 interface Called {
   readonly entry: CommandEntry;
-  readonly input: CommandInput;
   readonly plugins: readonly Plugin[];
 }
 
-async function runCommand(run: Run, { entry, input, plugins }: Called): Promise<number> {
+interface CalledByLine extends Called {
+  readonly words: readonly string[];
+  readonly line: CommandLine;
+}
+
+async function runCommand(
+  run: Run,
+  { entry, words, line, plugins }: CalledByLine,
+): Promise<number> {
   const { host, log } = run;
   const { command, path } = entry;
-  const flags = input.hostFlags;
-  for (const secret of input.secrets) run.redactor.add(secret);
-  // 5. Configuration, and its secrets to the redactor before a line is written.
+  // 4. Configuration, and its secrets to the redactor before a line is written.
   const { readConfiguration } = await import("./read_configuration.ts");
-  const configuration = await readConfiguration({
-    host,
-    flags: input.flags,
-    envFile: flags["env-file"],
-  });
+  const configuration = await readConfiguration(host, line.flags);
   for (const secret of configuration.secrets()) run.redactor.add(secret);
   for (const name of configuration.publicNames()) run.redactor.addPublicName(name);
   run.state.level = logLevel(configuration.get("LOG_LEVEL"));
   for (const warning of configuration.warnings) log.warn(warning);
+  // 5. Flags and arguments, with all their problems at once; `.env` may give values too.
+  const { flagVariables, readCommandLine } = await import("./input.ts");
+  const env = flagVariables(command, (name) => configuration.get(name));
+  const input = readCommandLine(words, { entry, env }).input();
+  const flags = input.hostFlags;
+  for (const secret of input.secrets) run.redactor.add(secret);
   if (command.database === "none") configuration.check();
   // 6. The context; the database is opened when first used, and closed here.
   const dryRun = flags["dry-run"] === true;
@@ -269,7 +275,10 @@ function endable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
 
 async function operate(
   run: Run,
-  { entry, input, plugins, context }: Called & { readonly context: Context },
+  { entry, input, plugins, context }: Called & {
+    readonly input: CommandInput;
+    readonly context: Context;
+  },
 ): Promise<Result> {
   const { command, path } = entry;
   const work = () => command.run(context, input);

@@ -54,7 +54,6 @@ export function fakeHost(machine: FakeMachine = {}): FakeHost {
     interactive: machine.terminal ?? false,
     readLine: () => Promise.resolve(input.shift() ?? null),
     now: machine.now ?? (() => Date.now()),
-    userName: machine.env?.["USER"],
     files: fakeFiles(stored),
     dialer: machine.dialer ?? { tcp: refuse, unix: refuse },
     onSignal(handler) {

@@ -8,7 +8,7 @@ export default definePlugin({
     "config": command({
       summary: "Show every setting and where its value comes from",
       description:
-        "Secrets are masked. Nothing is connected to; wrong values are reported together, with exit code 2.",
+        "Secrets are masked. Nothing is connected to. Whatever is wrong is told at the end, all together, with exit code 3.",
       examples: [
         { line: "observatory config", note: "Show all settings" },
         { line: "observatory config --json", note: "The same for programs" },
@@ -23,7 +23,10 @@ export default definePlugin({
         const lines = entries.map(({ name, origin }, index) =>
           `${name.padEnd(width)}  ${(values[index] ?? "").padEnd(valueWidth)}  ${origin}`
         );
-        // Reading the target finds what is wrong with the connection's settings.
+        const problems = await ctx.config.problems();
+        if (problems.length > 0) {
+          return { data: { settings: entries, problems }, text: lines.join("\n"), problems };
+        }
         const { host, port, database, user } = ctx.db.target;
         return {
           data: { settings: entries, target: { host, port, database, user } },
