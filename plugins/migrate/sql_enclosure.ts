@@ -5,13 +5,21 @@
 import type { Position } from "./sql_position.ts";
 import type { WordTable } from "./sql_words.ts";
 
+/** No enclosure. */
 export const NONE = 0;
+/** A string of any prefix but E. */
 export const STRING = 1;
+/** A string in which backslashes escape. */
 export const ESCAPE_STRING = 2;
+/** An identifier in double quotes. */
 export const QUOTED_WORD = 3;
+/** A dollar-quoted string. */
 export const DOLLAR_STRING = 4;
+/** A comment that may hold others. */
 export const BLOCK_COMMENT = 5;
+/** A comment to the end of its line. */
 export const LINE_COMMENT = 6;
+/** Lines of data after a COPY FROM STDIN. */
 export const COPY_DATA = 7;
 
 /** Returned instead of an index: what the last byte means depends on the one after it. */

@@ -6,9 +6,10 @@
  * look-up per byte and from an own tight loop for each construct.
  */
 import * as inside from "./sql_enclosure.ts";
+import { FoundStatements } from "./sql_found.ts";
+import { Opening } from "./sql_opening.ts";
+import { PlainText } from "./sql_plain.ts";
 import { Position } from "./sql_position.ts";
-import type { SqlStatement } from "./sql_statement.ts";
-import { TokenRecord } from "./sql_tokens.ts";
 import * as sql from "./sql_words.ts";
 
 const { NEEDS_MORE } = inside;
@@ -32,18 +33,13 @@ const LETTER_E = 101;
 /** The state of lexing one file. */
 export class SqlLexer {
   readonly position: Position = new Position();
+  readonly found: FoundStatements = new FoundStatements(this.position);
+  readonly #tokens = this.found.tokens;
   readonly #words = new sql.WordTable();
-  readonly #tokens = new TokenRecord();
   readonly #enclosure = new inside.Enclosure(this.position, this.#words);
-  #found: SqlStatement[] = [];
+  readonly #plain = new PlainText(this.position);
+  readonly #opening = new Opening();
   #state = BETWEEN;
-  #from = 0;
-  /** Where the current statement began; -1 between statements. */
-  #start = -1;
-  #startLine = 0;
-  #startColumn = 0;
-  /** Where the last token ended. */
-  #end = 0;
   #wordStart = 0;
   #firstByte = 0;
   /** Whether the bytes of a psql command still belong to its name. */
@@ -53,7 +49,6 @@ export class SqlLexer {
   /** Where a string with escapes ended: a quote on a later line goes on with it. */
   #escapeEnd = -1;
   #carriageReturn = -1;
-  #copyFollows = false;
 
   /**
    * Begins later in the file, after a byte order mark.
@@ -61,28 +56,13 @@ export class SqlLexer {
    * @param offset in bytes
    */
   skipTo(offset: number): void {
-    this.position.base =
-      this.position.lineStart =
-      this.#from =
-      this.#end =
-        offset;
-  }
-
-  /** Gives the statements found since the last call. */
-  take(): SqlStatement[] {
-    const found = this.#found;
-    this.#found = [];
-    return found;
+    this.position.base = this.position.lineStart = offset;
+    this.found.leaveOut(offset);
   }
 
   /** The quote or comment that the file would end in here, if any. */
   get unclosed(): inside.Unclosed | undefined {
     return this.#enclosure.unclosed;
-  }
-
-  /** Ends the statement that no semicolon has ended, if there is one. */
-  endStatement(): void {
-    if (this.#start >= 0) this.#conclude(this.#end);
   }
 
   /**
@@ -125,6 +105,11 @@ export class SqlLexer {
   #between(piece: Uint8Array, from: number): number {
     let i = from;
     while (i < piece.length) {
+      if (!this.#tokens.wanted && !this.found.copyFollows && this.#escapeEnd !== this.found.end) {
+        if (this.#tokens.complete) this.#keepOpening(piece, i);
+        i = this.#pass(piece, i);
+        if (i === piece.length) return i;
+      }
       const byte = piece[i]!;
       switch (CLASS[byte]) {
         case sql.SPACE:
@@ -132,28 +117,37 @@ export class SqlLexer {
           continue;
         case sql.LINE_FEED:
           this.position.newLine(++i);
-          if (this.#copyFollows) return this.#enter(inside.COPY_DATA, i);
+          if (this.found.copyFollows) return this.#enter(inside.COPY_DATA, i);
           continue;
         case sql.CARRIAGE_RETURN:
           this.#carriageReturn = this.position.base + i++;
           continue;
         case sql.LETTER:
-          this.#begin(piece, i);
+          if (this.found.start < 0 && this.#opening.isAt(piece, i)) {
+            this.found.begin(piece, i);
+            this.#tokens.repeat(this.#opening);
+            i += this.#opening.length;
+            this.found.end = this.position.base + i;
+            continue;
+          }
+          this.found.begin(piece, i);
           this.#wordStart = this.position.base + i;
           this.#firstByte = byte;
-          this.#words.length = 0;
+          this.#words.begin();
           i = this.#word(piece, i);
           if (this.#state !== BETWEEN) return i;
           continue;
         case sql.DIGIT:
-          this.#begin(piece, i);
+          this.found.begin(piece, i);
           return this.#number(piece, i);
         case sql.QUOTE:
-          return this.#quote(piece, i);
+          i = this.#quote(piece, i);
+          if (this.#enclosure.kind !== inside.NONE) return i;
+          continue;
         case sql.DOUBLE_QUOTE:
-          this.#begin(piece, i);
+          this.found.begin(piece, i);
           this.#enclosure.mark(this.position.base + i);
-          this.#words.length = 0;
+          this.#words.begin();
           this.#words.add(byte);
           return this.#enter(inside.QUOTED_WORD, i + 1);
         case sql.DASH:
@@ -172,7 +166,7 @@ export class SqlLexer {
         case sql.DOLLAR: {
           if (i + 1 === piece.length) return NEEDS_MORE;
           const next = CLASS[piece[i + 1]!];
-          this.#begin(piece, i);
+          this.found.begin(piece, i);
           if (next === sql.DIGIT) return this.#number(piece, i + 1);
           if (next === sql.LETTER || next === sql.DOLLAR) {
             this.#enclosure.mark(this.position.base + i);
@@ -190,14 +184,14 @@ export class SqlLexer {
           if (this.#tokens.depth > 0) this.#tokens.depth--;
           break;
         case sql.SEMICOLON:
-          this.#end = this.position.base + ++i;
-          if (this.#start < 0) this.#from = this.#end;
-          else if (this.#tokens.endsAtSemicolon()) this.#conclude(this.#end);
+          this.found.end = this.position.base + ++i;
+          if (this.found.start < 0) this.found.leaveOut(this.found.end);
+          else if (this.#tokens.endsAtSemicolon()) this.found.conclude();
           continue;
         case sql.BACKSLASH:
-          this.endStatement();
-          this.#begin(piece, i);
-          this.#words.length = 0;
+          this.found.conclude();
+          this.found.begin(piece, i);
+          this.#words.begin();
           this.#naming = true;
           this.#state = PSQL_COMMAND;
           return i;
@@ -207,35 +201,9 @@ export class SqlLexer {
     return i;
   }
 
-  /** Begins a statement with the token at an index, unless one has begun. */
-  #begin(piece: Uint8Array, index: number): void {
-    if (this.#start >= 0) return;
-    this.#start = this.position.base + index;
-    this.#startLine = this.position.line;
-    this.#startColumn = this.position.column(piece, { index });
-  }
-
-  #conclude(end: number): void {
-    const { words, kind, chain } = this.#tokens.conclude();
-    this.#found.push({
-      from: this.#from,
-      start: this.#start,
-      end,
-      line: this.#startLine,
-      column: this.#startColumn,
-      words,
-      kind,
-      chain,
-    });
-    this.#from = end;
-    this.#start = -1;
-    this.#copyFollows ||= kind === "copy-stdin";
-  }
-
   #single(piece: Uint8Array, i: number): void {
-    this.#begin(piece, i);
-    this.#end = this.position.base + i + 1;
-    if (this.#tokens.wanted) this.#tokens.add(sql.CHARACTERS[piece[i]!]!);
+    this.found.begin(piece, i);
+    this.found.add(sql.CHARACTERS[piece[i]!]!, i + 1);
   }
 
   #enter(kind: number, index: number): number {
@@ -249,10 +217,10 @@ export class SqlLexer {
     if (this.#enclosure.kind !== inside.NONE || kind === inside.LINE_COMMENT) return next;
     const offset = this.position.base + next;
     if (kind === inside.COPY_DATA) {
-      this.#copyFollows = false;
-      this.#from = offset;
+      this.found.copyFollows = false;
+      this.found.leaveOut(offset);
     } else if (kind !== inside.BLOCK_COMMENT) {
-      this.#end = offset;
+      this.found.end = offset;
       if (kind === inside.ESCAPE_STRING) this.#escapeEnd = offset;
       if (this.#tokens.wanted) {
         this.#tokens.add(kind === inside.QUOTED_WORD ? this.#words.take() : "'");
@@ -262,13 +230,36 @@ export class SqlLexer {
   }
 
   #quote(piece: Uint8Array, i: number): number {
-    this.#begin(piece, i);
+    this.found.begin(piece, i);
     const { base, lineStart } = this.position;
-    const goesOn = this.#escapeEnd === this.#end &&
-      (lineStart > this.#end || this.#carriageReturn >= this.#end);
+    const goesOn = this.#escapeEnd === this.found.end &&
+      (lineStart > this.found.end || this.#carriageReturn >= this.found.end);
     const escapes = goesOn || this.#prefixEnd === base + i;
     this.#enclosure.mark(base + i);
-    return this.#enter(escapes ? inside.ESCAPE_STRING : inside.STRING, i + 1);
+    this.#enclosure.open(escapes ? inside.ESCAPE_STRING : inside.STRING);
+    return this.#skip(piece, i + 1);
+  }
+
+  /** Keeps how the statement began for the next one, which is likely to begin alike. */
+  #keepOpening(piece: Uint8Array, to: number): void {
+    this.#tokens.complete = false;
+    const from = this.found.start - this.position.base;
+    this.#opening.keep(piece, { from, to, words: this.#tokens.words, depth: this.#tokens.depth });
+  }
+
+  /** Passes tokens that nobody wants, up to the next byte that may begin something else. */
+  #pass(piece: Uint8Array, from: number): number {
+    const plain = this.#plain;
+    plain.depth = this.#tokens.depth;
+    const i = plain.pass(piece, from);
+    this.#tokens.depth = plain.depth;
+    const { base } = this.position;
+    if (plain.end >= 0) this.found.end = base + plain.end;
+    if (plain.wordAt < 0) return i;
+    this.#firstByte = piece[plain.wordAt]!;
+    if (CLASS[this.#firstByte] === sql.DIGIT) return this.#number(piece, i);
+    this.#wordStart = base + plain.wordAt;
+    return this.#word(piece, i);
   }
 
   #word(piece: Uint8Array, from: number): number {
@@ -284,7 +275,7 @@ export class SqlLexer {
   }
 
   #endWord(end: number): void {
-    this.#end = end;
+    this.found.end = end;
     if (end - this.#wordStart === 1 && (this.#firstByte | 32) === LETTER_E) this.#prefixEnd = end;
     if (this.#tokens.wanted) this.#tokens.add(this.#words.take());
   }
@@ -295,7 +286,7 @@ export class SqlLexer {
     while (i < piece.length && (CONTINUES_TAG[piece[i]!] === 1 || piece[i] === POINT)) i++;
     this.#state = i < piece.length ? BETWEEN : NUMBER;
     if (this.#state === BETWEEN) {
-      this.#end = this.position.base + i;
+      this.found.end = this.position.base + i;
       if (this.#tokens.wanted) this.#tokens.add("0");
     }
     return i;
@@ -316,7 +307,7 @@ export class SqlLexer {
     const word = this.#enclosure.delimiter.subarray(1);
     this.#wordStart = this.position.base + i - word.length;
     this.#firstByte = word[0]!;
-    this.#words.length = 0;
+    this.#words.begin();
     for (const byte of word) this.#words.add(UPPER[byte]!);
     if (this.#tokens.wanted) this.#tokens.add("$");
     this.#endWord(this.position.base + i);
@@ -330,12 +321,12 @@ export class SqlLexer {
       if (byte === LINE_FEED) {
         this.#state = BETWEEN;
         this.#tokens.add(this.#words.take());
-        this.#conclude(this.#end);
+        this.found.conclude();
         return i;
       }
       this.#naming &&= CLASS[byte] !== sql.SPACE && byte !== CARRIAGE_RETURN;
       if (this.#naming) this.#words.add(byte);
-      if (byte !== CARRIAGE_RETURN) this.#end = this.position.base + i + 1;
+      if (byte !== CARRIAGE_RETURN) this.found.end = this.position.base + i + 1;
     }
     return piece.length;
   }

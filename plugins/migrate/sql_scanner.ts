@@ -46,7 +46,7 @@ export class SqlScanner {
       this.#takeHead();
     }
     this.#take(chunk.subarray(from));
-    return this.#lexer.take();
+    return this.#lexer.found.take();
   }
 
   /**
@@ -68,8 +68,8 @@ export class SqlScanner {
         { code: "sql_unterminated", details: { line, column, what } },
       );
     }
-    this.#lexer.endStatement();
-    return this.#lexer.take();
+    this.#lexer.found.conclude();
+    return this.#lexer.found.take();
   }
 
   #takeHead(): void {

@@ -50,7 +50,7 @@ export interface SqlStatement {
   /** Column of `start` in characters (code points), from 1. */
   readonly column: number;
   /**
-   * The first tokens: 8, or up to 24 of a statement whose kind may depend on them. A bare word
+   * The first tokens: 5, or up to 24 of a statement whose kind may depend on them. A bare word
    * is in upper case, a quoted identifier keeps its text and quotes, a string is `'`, a number
    * or parameter `0`, anything else its character; of a psql command only `\name`. Words of
    * more than 63 bytes are cut, as the server does.
@@ -62,7 +62,7 @@ export interface SqlStatement {
 }
 
 /** How many tokens of a statement are kept when nothing depends on further ones. */
-export const USUAL_WORDS = 8;
+export const USUAL_WORDS = 5;
 /** How many tokens are kept of a statement whose kind depends on them. */
 export const MOST_WORDS = 24;
 
@@ -80,8 +80,8 @@ type Words = readonly string[];
 
 /** What the first word of a statement decides. */
 export interface FirstWord {
-  /** Whether every token of the statement has to be looked at. */
-  readonly watched: boolean;
+  /** By the first four tokens, whether the further ones have to be looked at, to the last. */
+  readonly watches?: (words: Words) => boolean;
   kind(words: Words, marks: Marks): SqlStatementKind;
 }
 
@@ -105,11 +105,11 @@ export function isRoutine(words: Words): boolean {
 }
 
 function always(kind: SqlStatementKind): FirstWord {
-  return { watched: false, kind: () => kind };
+  return { kind: () => kind };
 }
 
 function byWords(kind: FirstWord["kind"]): FirstWord {
-  return { watched: false, kind };
+  return { kind };
 }
 
 function noTransactionIf(condition: boolean): SqlStatementKind {
@@ -132,8 +132,14 @@ const FIRST_WORDS: ReadonlyMap<string, FirstWord> = new Map<string, FirstWord>([
     "PREPARE",
     byWords((words) => words[1] === "TRANSACTION" && words[2] === "'" ? "prepared" : "other"),
   ],
-  ["COPY", { watched: true, kind: (_, marks) => marks.copyFromClient ? "copy-stdin" : "other" }],
-  ["CREATE", { watched: true, kind: kindOfCreate }],
+  ["COPY", {
+    watches: () => true,
+    kind: (_, marks) => marks.copyFromClient ? "copy-stdin" : "other",
+  }],
+  ["CREATE", {
+    watches: (words) => words[1] === "MATERIALIZED" || isRoutine(words),
+    kind: kindOfCreate,
+  }],
   ["DROP", byWords(kindOfDrop)],
   ["ALTER", byWords(kindOfAlter)],
   ["REINDEX", byWords(kindOfReindex)],

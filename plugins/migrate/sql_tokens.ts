@@ -1,5 +1,6 @@
 /** What is kept of one statement's tokens while it is scanned, and what they say of it. */
 import {
+  type FirstWord,
   hasChain,
   isRoutine,
   lookUpFirstWord,
@@ -14,9 +15,17 @@ type Conclusion = Pick<SqlStatement, "words" | "kind" | "chain">;
 export class TokenRecord {
   /** Whether tokens are still of interest; when not, the scanner need not make words of them. */
   wanted = true;
+  /**
+   * Whether the last token taken was the last one of interest and the statement is of kind
+   * `other` whatever follows; to be set back by who takes notice.
+   */
+  complete = false;
   /** How many parentheses are open. */
   depth = 0;
-  #words: string[] = [];
+  #own: string[] = [];
+  /** The tokens taken over from an earlier statement. */
+  #repeated: readonly string[] | undefined;
+  #rule: FirstWord | undefined;
   #limit = USUAL_WORDS;
   #watched = false;
   #routine = false;
@@ -29,18 +38,31 @@ export class TokenRecord {
   #last2 = "";
   #last3 = "";
 
-  /** Takes a token, written as in `SqlStatement.words`; a parenthesis before it changes `depth`. */
+  /** Takes a token, written as in `SqlStatement.words`, while `wanted`. */
   add(token: string): void {
-    const words = this.#words;
+    const words = this.#own;
     if (words.length < this.#limit) {
       words.push(token);
       if (words.length === 1) this.#begin(token);
-      else if (this.#watched && words.length <= 4) this.#routine ||= isRoutine(words);
-    } else if (!this.#watched) {
-      this.wanted = false;
-      return;
+      else if (words.length === 4 && this.#watched) this.#decideToWatch();
     }
     if (this.#watched) this.#watch(token);
+    else if (words.length === this.#limit) {
+      this.wanted = false;
+      this.complete = this.#rule === undefined;
+    }
+  }
+
+  /** The tokens so far, as in `SqlStatement.words`. */
+  get words(): readonly string[] {
+    return this.#repeated ?? this.#own;
+  }
+
+  /** Takes, for the first tokens of a statement, those with which another was `complete`. */
+  repeat(tokens: { readonly words: readonly string[]; readonly depth: number }): void {
+    this.#repeated = tokens.words;
+    this.depth = tokens.depth;
+    this.wanted = false;
   }
 
   /** Takes a semicolon and says whether it ends the statement. */
@@ -52,23 +74,38 @@ export class TokenRecord {
 
   /** Says what the tokens so far are as a statement, and forgets them. */
   conclude(): Conclusion {
-    const words = this.#words;
-    const rule = lookUpFirstWord(words[0] ?? "");
-    const kind = rule === undefined ? "other" : rule.kind(words, {
-      copyFromClient: this.#copyFromClient,
-      continuous: this.#continuous,
-      withNoData: this.#last3 === "WITH" && this.#last2 === "NO" && this.#last === "DATA",
-    });
-    const chain = (kind === "commit" || kind === "rollback") && hasChain(words);
-    this.#reset();
-    return { words, kind, chain };
+    const words = this.words;
+    const rule = this.#rule;
+    let conclusion: Conclusion = { words, kind: "other", chain: false };
+    if (rule !== undefined) {
+      const kind = rule.kind(words, {
+        copyFromClient: this.#copyFromClient,
+        continuous: this.#continuous,
+        withNoData: this.#last3 === "WITH" && this.#last2 === "NO" && this.#last === "DATA",
+      });
+      const chain = (kind === "commit" || kind === "rollback") && hasChain(words);
+      conclusion = { words, kind, chain };
+      this.#forgetMarks();
+    }
+    if (this.#repeated === undefined) this.#own = [];
+    this.#repeated = undefined;
+    this.wanted = true;
+    this.complete = false;
+    this.depth = 0;
+    return conclusion;
   }
 
   #begin(first: string): void {
-    const rule = lookUpFirstWord(first);
-    if (rule === undefined) return;
+    this.#rule = lookUpFirstWord(first);
+    if (this.#rule === undefined) return;
     this.#limit = MOST_WORDS;
-    this.#watched = rule.watched;
+    this.#watched = this.#rule.watches !== undefined;
+  }
+
+  /** By its fourth token it is clear whether the rest of a statement tells anything. */
+  #decideToWatch(): void {
+    this.#watched = this.#rule?.watches?.(this.#own) ?? false;
+    this.#routine = isRoutine(this.#own);
   }
 
   #watch(token: string): void {
@@ -81,7 +118,7 @@ export class TokenRecord {
     }
     if (last === "FROM" && (token === "STDIN" || token === "STDOUT")) {
       // The grammar takes either word for the client, whichever way the data goes.
-      if (this.depth === 0 && this.#words[0] === "COPY") this.#copyFromClient = true;
+      if (this.depth === 0 && this.#own[0] === "COPY") this.#copyFromClient = true;
     } else if (last === "." && token === "CONTINUOUS") {
       // TimescaleDB takes both names for its options.
       if (this.#last2 === "TIMESCALEDB" || this.#last2 === "TSDB") this.#continuous = true;
@@ -93,17 +130,14 @@ export class TokenRecord {
     this.#last = token;
   }
 
-  #reset(): void {
-    this.wanted = true;
-    this.depth = 0;
-    this.#words = [];
+  #forgetMarks(): void {
+    this.#rule = undefined;
     this.#limit = USUAL_WORDS;
-    this.#watched =
-      this.#routine =
-      this.#copyFromClient =
-      this.#continuous =
-        false;
+    this.#watched = false;
+    this.#routine = false;
     this.#bodies = 0;
+    this.#copyFromClient = false;
+    this.#continuous = false;
     this.#last = this.#last2 = this.#last3 = "";
   }
 }

@@ -3,21 +3,35 @@
  * which each distinct one is made once.
  */
 
-/** What a byte begins or ends outside quotes and comments. */
+/** A byte that is a token of its own or part of an operator, and every other one. */
 export const OPERATOR = 0;
+/** White space within a line. */
 export const SPACE = 1;
+/** The end of a line. */
 export const LINE_FEED = 2;
+/** White space that also ends a comment. */
 export const CARRIAGE_RETURN = 3;
+/** A byte that begins a word. */
 export const LETTER = 4;
+/** A digit. */
 export const DIGIT = 5;
+/** A single quote. */
 export const QUOTE = 6;
+/** A double quote. */
 export const DOUBLE_QUOTE = 7;
+/** A dollar, which begins a quote or a parameter. */
 export const DOLLAR = 8;
+/** A dash, which may begin a comment. */
 export const DASH = 9;
+/** A slash, which may begin a comment. */
 export const SLASH = 10;
+/** An opening parenthesis. */
 export const OPEN = 11;
+/** A closing parenthesis. */
 export const CLOSE = 12;
+/** A semicolon. */
 export const SEMICOLON = 13;
+/** A backslash, which begins a command of psql. */
 export const BACKSLASH = 14;
 
 /** The class of each byte; everything beyond ASCII is a letter, as in the server's lexer. */
@@ -70,38 +84,52 @@ export const CHARACTERS: readonly string[] = Array.from(
 );
 
 /** Bytes of a word that are kept: the length to which the server cuts identifiers. */
-export const WORD_BYTES = 63;
+const WORD_BYTES = 63;
+/** A power of two. */
 const SLOTS = 1024;
 
 /** Collects the bytes of one word after the other and turns them into strings. */
 export class WordTable {
-  /** The bytes of the current word, its first `length` ones. */
-  readonly bytes: Uint8Array = new Uint8Array(WORD_BYTES);
-  /** How many bytes the current word has so far, at most `WORD_BYTES`. */
-  length = 0;
-  readonly #slots: string[] = new Array<string>(SLOTS).fill("");
+  readonly #bytes = new Uint8Array(WORD_BYTES);
+  #length = 0;
+  #hash = 0;
+  // The last word of each slot: its bytes, their number, and the string.
+  readonly #known = new Uint8Array(SLOTS * WORD_BYTES);
+  readonly #lengths = new Uint8Array(SLOTS);
+  readonly #strings = new Array<string>(SLOTS).fill("");
 
-  /** Adds a byte to the current word, as long as it is not longer than what is kept. */
-  add(byte: number): void {
-    if (this.length < WORD_BYTES) this.bytes[this.length++] = byte;
+  /** Begins a word. */
+  begin(): void {
+    this.#length = 0;
+    this.#hash = 0;
   }
 
-  /** The current word as a string; the same one as before when the word came before. */
+  /** Adds a byte to the word, as long as it is not longer than what is kept. */
+  add(byte: number): void {
+    if (this.#length === WORD_BYTES) return;
+    this.#bytes[this.#length++] = byte;
+    this.#hash = (Math.imul(this.#hash, 31) + byte) | 0;
+  }
+
+  /** The word as a string; the same one as before when the word came before. */
   take(): string {
-    const { bytes, length } = this;
-    let hash = length;
-    for (let i = 0; i < length; i++) hash = (Math.imul(hash, 31) + bytes[i]!) | 0;
-    const slot = (hash ^ (hash >>> 15)) & (SLOTS - 1);
-    const known = this.#slots[slot]!;
-    if (known.length === length && this.#equals(known)) return known;
-    const word = decodeWord(bytes.subarray(0, length));
-    this.#slots[slot] = word;
+    const hash = this.#hash;
+    const slot = (hash ^ (hash >>> 10) ^ (hash >>> 20)) & (SLOTS - 1);
+    if (this.#isIn(slot)) return this.#strings[slot]!;
+    const bytes = this.#bytes.subarray(0, this.#length);
+    const word = decodeWord(bytes);
+    this.#known.set(bytes, slot * WORD_BYTES);
+    this.#lengths[slot] = this.#length;
+    this.#strings[slot] = word;
     return word;
   }
 
-  #equals(known: string): boolean {
-    for (let i = 0; i < known.length; i++) {
-      if (known.charCodeAt(i) !== this.bytes[i]!) return false;
+  #isIn(slot: number): boolean {
+    const length = this.#length;
+    if (this.#lengths[slot] !== length) return false;
+    const from = slot * WORD_BYTES;
+    for (let i = 0; i < length; i++) {
+      if (this.#known[from + i] !== this.#bytes[i]) return false;
     }
     return true;
   }
