@@ -33,7 +33,7 @@ export interface PieceOptions {
 export const PIECE_BYTES = 256 << 10;
 
 /**
- * Reads a stream to its end.
+ * Reads a stream to its end, or until the rules find a fault.
  *
  * @throws OperationError when it is not SQL in UTF-8 as far as splitting it goes
  */
@@ -51,7 +51,8 @@ export async function* readPieces(
     read += chunk.length;
     options.onProgress?.(read);
     yield* cutter.cut(scanner.scan(chunk));
-    // What lies between statements, or belongs to one not begun yet, is not needed.
+    // The rest of a file that is refused is not wanted; it may be the data of a COPY.
+    if (rules.faults.length > 0) return;
   }
   yield* cutter.cut(scanner.finish());
   yield* cutter.rest();
