@@ -1,6 +1,6 @@
 /** The login: what the server asks for and what is answered. */
 import { OperationError } from "../plugin.ts";
-import { connectError } from "./errors.ts";
+import { connectError } from "./connect_errors.ts";
 import { cString, int32, ProtocolError, text } from "./message_reader.ts";
 import { passwordMessage, saslInitialResponse, saslResponse } from "./messages.ts";
 import { scramClient, ScramFailure } from "./scram.ts";

@@ -2,15 +2,13 @@
 import { OperationError } from "../plugin.ts";
 import type { Connection } from "./connection.ts";
 import type { ConnectionParameters, HostAddress } from "./connection_parameters.ts";
-import { allFailed, connectError, transportFailure } from "./errors.ts";
+import { allFailed, connectError, endsSearch, transportFailure } from "./connect_errors.ts";
 import { addressOf, type ConnectOptions, isSocket, openSession, type Target } from "./open.ts";
 
 export type { ConnectOptions } from "./open.ts";
 
 type SessionAttributes = NonNullable<ConnectionParameters["targetSessionAttrs"]>;
 
-/** As with libpq, a server that refuses the login ends the search. */
-const FINAL: ReadonlySet<string> = new Set(["authentication_failed", "database_missing"]);
 /** Failures that another address of the same name may not have. */
 const OF_ONE_ADDRESS: ReadonlySet<string> = new Set([
   "connection_refused",
@@ -42,9 +40,10 @@ export async function connect(
       } catch (error) {
         options.signal?.throwIfAborted();
         const failure = failureOf(host, error);
-        if (failure.kind !== "connection") throw failure;
+        // A mistake in the settings is the same with every host.
+        if (failure.kind !== "connection" || failure.code === "tls_file") throw failure;
         failures.push(failure);
-        if (FINAL.has(failure.code)) break;
+        if (endsSearch(failure)) break;
       }
     }
   }
@@ -76,7 +75,7 @@ async function reach(target: Target): Promise<Connection> {
         const failure = failureOf(host, error);
         // A server that answers tells more than an address where there is none.
         if (!OF_ONE_ADDRESS.has(failure.code)) told = failure;
-        if (FINAL.has(failure.code)) break;
+        if (endsSearch(failure)) break;
       }
     }
     throw told;

@@ -1,4 +1,4 @@
-/** Failures of the server and of the way to it, worded for people. */
+/** Failures of the server and of the transport below it, worded for people. */
 import { OperationError, type ServerError } from "../plugin.ts";
 import { cString, ProtocolError } from "./message_reader.ts";
 
@@ -47,132 +47,20 @@ export function endsConnection(error: ServerError): boolean {
   return error.severity === "FATAL" || error.severity === "PANIC";
 }
 
-/** Why one attempt to connect failed. */
-export interface ConnectFailure {
-  /** Where to, such as `127.0.0.1:5432` or a socket's path. */
-  readonly address: string;
+/** What an error of the dialer, a socket or the protocol means. */
+export interface TransportMeaning {
   /** Stable name for programs. */
   readonly code: string;
-  /** Completes the sentence "Cannot connect to ADDRESS: …". */
   readonly reason: string;
   readonly hint?: string;
-  /** Whether waiting may help, as with a server that is starting. */
+  /** Whether waiting may help, as with a server that is not there yet. */
   readonly retryable: boolean;
-  readonly server?: ServerError;
-  readonly cause?: unknown;
 }
 
-/** The error of one failed attempt to connect. */
-export function connectError(failure: ConnectFailure): OperationError {
-  const { address, code, reason, hint, retryable, server, cause } = failure;
-  return new OperationError(`Cannot connect to ${address}: ${reason}`, {
-    kind: "connection",
-    code,
-    ...(hint === undefined ? {} : { hint }),
-    details: {
-      address,
-      reason,
-      retryable,
-      ...(server === undefined ? {} : { sqlstate: server.sqlstate, server }),
-    },
-    ...(cause === undefined ? {} : { cause }),
-  });
-}
-
-/** The one error that tells of every address tried. */
-export function allFailed(errors: readonly OperationError[]): OperationError {
-  const last = errors.at(-1);
-  if (last === undefined) {
-    return new OperationError("Cannot connect: no server address is given", {
-      kind: "usage",
-      code: "no_address",
-    });
-  }
-  if (errors.length === 1) return last;
-  const told = errors.map((error) => `${error.details["address"]}: ${error.details["reason"]}`);
-  const retryable = errors.some((error) => error.details["retryable"] === true);
-  // A server that answered says more about what is wrong than one that was not there.
-  const decisive = errors.find((error) => error.details["sqlstate"] !== undefined) ?? last;
-  return new OperationError(
-    `Cannot connect to any of the ${errors.length} addresses: ${told.join("; ")}`,
-    {
-      kind: "connection",
-      code: decisive.code,
-      ...(decisive.hint === undefined ? {} : { hint: decisive.hint }),
-      details: {
-        ...decisive.details,
-        retryable,
-        attempts: errors.map((error) => ({ code: error.code, ...error.details })),
-      },
-    },
-  );
-}
-
-/** What the server's refusal of a login means. */
-export function loginRefused(address: string, server: ServerError): OperationError {
-  return connectError({ address, server, reason: server.message, ...meaningOf(server) });
-}
-
-function meaningOf(
-  server: ServerError,
-): Pick<ConnectFailure, "code" | "hint" | "retryable"> {
-  switch (server.sqlstate) {
-    case "57P03":
-      return {
-        code: "server_starting",
-        retryable: true,
-        hint: server.detail ?? "Wait until the server has started",
-      };
-    case "57P01":
-    case "57P02":
-      return {
-        code: "server_stopping",
-        retryable: true,
-        hint: "The server is being stopped; wait until it is back",
-      };
-    case "53300":
-      return {
-        code: "too_many_connections",
-        retryable: true,
-        hint: "Close other connections, or raise max_connections or the role's or database's limit",
-      };
-    case "28P01":
-      return {
-        code: "authentication_failed",
-        retryable: false,
-        hint: "Check the user and the password",
-      };
-    case "28000":
-      return {
-        code: "authentication_failed",
-        retryable: false,
-        hint: server.hint ??
-          "Check the user, and what the server's pg_hba.conf allows from this address",
-      };
-    case "3D000":
-      return {
-        code: "database_missing",
-        retryable: false,
-        hint: "Check the database's name, or create it",
-      };
-    default:
-      return {
-        code: "login_refused",
-        retryable: false,
-        ...(server.hint === undefined ? {} : { hint: server.hint }),
-      };
-  }
-}
-
-/** Words what went wrong below the protocol: the dialer's, the socket's and TLS's errors. */
-export function transportFailure(address: string, thrown: unknown): OperationError {
-  const failure = meaningOfTransport(thrown);
-  return connectError({ address, cause: thrown, ...failure });
-}
-
-function meaningOfTransport(
+/** Words what went wrong below the protocol, or in it. */
+export function meaningOfTransport(
   thrown: unknown,
-): Pick<ConnectFailure, "code" | "reason" | "hint" | "retryable"> {
+): TransportMeaning {
   if (thrown instanceof ProtocolError) {
     return {
       code: "protocol_error",
@@ -260,19 +148,6 @@ function reasonOf(thrown: unknown, message: string): string {
   }
   if (is(/^(PermissionDenied|EACCES|EPERM)$/)) return "denied";
   return "other";
-}
-
-/** The error of a handshake that failed, or of a certificate that is not accepted. */
-export function tlsFailure(address: string, thrown: unknown): OperationError {
-  const reason = thrown instanceof Error ? thrown.message : String(thrown);
-  return connectError({
-    address,
-    code: "tls_failed",
-    reason: `TLS cannot be set up: ${reason}`,
-    retryable: false,
-    hint: "Check sslmode, sslrootcert and the host's name against the server's certificate",
-    ...(thrown instanceof Error ? { cause: thrown } : {}),
-  });
 }
 
 /** A session that ended without having been asked to. */

@@ -1,7 +1,8 @@
 /** The start of a session: the startup message, the login, the server's first words. */
 import type { ServerError } from "../plugin.ts";
 import { authenticate } from "./auth.ts";
-import { loginRefused, readServerError } from "./errors.ts";
+import { loginRefused } from "./connect_errors.ts";
+import { readServerError } from "./errors.ts";
 import { cString, int32, MessageReader, printable, ProtocolError } from "./message_reader.ts";
 import { FROM_SERVER, startupMessage } from "./messages.ts";
 import { closedEarly, type Duplex, writeAll } from "./transport.ts";

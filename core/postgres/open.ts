@@ -2,7 +2,7 @@
 import { OperationError, type ServerError } from "../plugin.ts";
 import { Connection } from "./connection.ts";
 import type { ConnectionParameters, HostAddress } from "./connection_parameters.ts";
-import { connectError } from "./errors.ts";
+import { connectError } from "./connect_errors.ts";
 import { login } from "./login.ts";
 import { printable, ProtocolError } from "./message_reader.ts";
 import { cancelRequest, sslRequest } from "./messages.ts";

@@ -3,7 +3,7 @@ import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { certificateHash, certificateHosts, certificateIsFor } from "./certificate.ts";
 import type { ConnectionParameters, HostAddress } from "./connection_parameters.ts";
-import { connectError, tlsFailure } from "./errors.ts";
+import { connectError, tlsFailure } from "./connect_errors.ts";
 import { sslRequest } from "./messages.ts";
 import { readMaterial, type TlsMaterial } from "./tls_files.ts";
 import { closedEarly, type Duplex } from "./transport.ts";

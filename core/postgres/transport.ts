@@ -9,7 +9,9 @@ export interface Duplex {
   read(into: Uint8Array): Promise<number | null>;
   /** Writes some of the bytes and tells how many; they stay untouched until then. */
   write(bytes: Uint8Array): Promise<number>;
-  /** Closes both directions; a pending `read` or `write` then fails. */
+  /** Tells the other end that no more comes. */
+  closeWrite?(): Promise<void>;
+  /** Closes both directions. */
   close(): void;
 }
 
@@ -34,6 +36,9 @@ export async function writeAll(to: Duplex, bytes: Uint8Array): Promise<void> {
 /** Closes a stream that may be closed or broken already. */
 export function closeQuietly(stream: Duplex): void {
   try {
+    // Some versions of the runtime keep a connection open as long as a read is under way
+    // (denoland/deno#35292): this is what the other end learns of then.
+    stream.closeWrite?.().catch(() => {});
     stream.close();
   } catch {
     // It is gone already, which is what was wanted.

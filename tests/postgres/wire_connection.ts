@@ -4,8 +4,6 @@ import { connect, type ConnectOptions } from "../../core/postgres/connect.ts";
 import type { Connection } from "../../core/postgres/connection.ts";
 import type { ConnectionParameters } from "../../core/postgres/connection_parameters.ts";
 import type { Dialer, Duplex } from "../../core/postgres/transport.ts";
-import type { ServerAddress } from "../../tasks/server.ts";
-import type { TestDatabase } from "../database.ts";
 
 /** The machine's sockets. */
 export const dialer: Dialer = {
@@ -13,14 +11,22 @@ export const dialer: Dialer = {
   unix: (path) => Deno.connect({ transport: "unix", path }),
 };
 
+/** A server, or a database of one. */
+export interface Place {
+  readonly host: string;
+  readonly port: number;
+  /** The database; by default `postgres`. */
+  readonly name?: string;
+}
+
 /** Parameters for a server or a database of one, with changes. */
 export function parametersFor(
-  place: ServerAddress | TestDatabase,
+  place: Place,
   changes: Partial<ConnectionParameters> = {},
 ): ConnectionParameters {
   return {
     hosts: [{ host: place.host, port: place.port }],
-    database: "name" in place ? place.name : "postgres",
+    database: place.name ?? "postgres",
     user: "postgres",
     sslmode: "disable",
     applicationName: "observatory-tests",
@@ -30,7 +36,7 @@ export function parametersFor(
 
 /** Opens a session. */
 export function open(
-  place: ServerAddress | TestDatabase,
+  place: Place,
   changes: Partial<ConnectionParameters> = {},
   options: Partial<ConnectOptions> = {},
 ): Promise<Connection> {
@@ -63,6 +69,7 @@ function faulty(below: Duplex, faults: Faults): Duplex {
       faults.onWrite?.(bytes);
       return below.write(bytes.subarray(0, Math.min(bytes.length, writeBytes)));
     },
+    closeWrite: () => below.closeWrite?.() ?? Promise.resolve(),
     close: () => below.close(),
   };
 }
