@@ -21,7 +21,8 @@ export interface LockRun {
  * the holder waits in turn, until the server calls it a deadlock. It lives on a
  * connection of its own, so that `DISCARD ALL` in a migration cannot drop it.
  *
- * @throws OperationError of kind `locked`, naming the holder, when the time is up
+ * @throws OperationError of kind `locked`, naming the holder, when the time is up; of kind
+ *   `connection` and code `lock_lost` when the lock was lost while `work` ran, whatever it did
  */
 export async function holdAdvisoryLock<T>(
   lock: LockOptions,
@@ -168,5 +169,10 @@ async function guarded<T>(
       ),
     );
   });
-  return await work(AbortSignal.any([run.signal, lost.signal]));
+  try {
+    return await work(AbortSignal.any([run.signal, lost.signal]));
+  } finally {
+    // Work that did not look at its signal may have gone on without the lock.
+    lost.signal.throwIfAborted();
+  }
 }

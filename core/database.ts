@@ -37,14 +37,21 @@ export interface RunDatabase extends Database {
   close(): Promise<void>;
 }
 
+/** How often running statements are cancelled after a signal: one that is on its way meets none. */
+const CANCEL_MILLISECONDS = 250;
+
 /** Makes the database of one run; nothing is opened before the first statement. */
 export function createDatabase(options: DatabaseOptions): RunDatabase {
   const { parameters, signal, log } = options;
+  const closing = new AbortController();
+  const ending = AbortSignal.any([signal, closing.signal]);
   const connections = new Set<Connection>();
   let answered = false;
+  let beginning: Promise<Connection> | undefined;
   let defaultSession: Promise<Session> | undefined;
+  let cancelling: ReturnType<typeof setInterval> | undefined;
 
-  signal.addEventListener("abort", () => {
+  function cancelAll(): void {
     for (const connection of connections) {
       // The statement's own failure tells the rest; a server that cannot be
       // reached any more has nothing left to cancel.
@@ -52,20 +59,42 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
         log.debug(`Cannot cancel the running statement: ${error}`)
       );
     }
-  });
+  }
+
+  function cancelUntilClosed(): void {
+    cancelAll();
+    cancelling = setInterval(cancelAll, CANCEL_MILLISECONDS);
+  }
+  signal.addEventListener("abort", cancelUntilClosed, { once: true });
 
   async function open(session: SessionOptions): Promise<Connection> {
-    signal.throwIfAborted();
-    const connection = answered ? await connectOnce(session) : await connectWaiting(session);
+    ending.throwIfAborted();
+    // Only the first one waits for the server and tells of it; others share its luck.
+    if (beginning !== undefined) {
+      await beginning.catch((error) => {
+        if (!answered) throw error;
+      });
+    }
+    const connection = answered ? await connectOnce(session) : await begin(session);
     connections.add(connection);
     connection.closed.then(() => connections.delete(connection));
-    signal.throwIfAborted();
+    if (ending.aborted) await connection.close();
+    ending.throwIfAborted();
     return connection;
+  }
+
+  async function begin(session: SessionOptions): Promise<Connection> {
+    beginning = connectWaiting(session);
+    try {
+      return await beginning;
+    } finally {
+      beginning = undefined;
+    }
   }
 
   async function connectOnce(session: SessionOptions, seconds?: number): Promise<Connection> {
     const { connect } = await import("./postgres/connect.ts");
-    const timeout = parameters.connectTimeout ?? 10;
+    const timeout = parameters.connectTimeout || 10;
     return await connect(
       seconds === undefined
         ? parameters
@@ -77,7 +106,7 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
         ...(session.notices === "drop"
           ? {}
           : { onNotice: (notice: ServerError) => logNotice(log, notice) }),
-        signal,
+        signal: ending,
       },
     );
   }
@@ -96,7 +125,7 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
         answered = true;
         return connection;
       } catch (error) {
-        signal.throwIfAborted();
+        ending.throwIfAborted();
         // The server answered: it is ready, though without this database.
         if (error instanceof OperationError && error.code === "database_missing") {
           log.success("Database is ready");
@@ -105,7 +134,7 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
         if (!(error instanceof OperationError) || error.details["retryable"] !== true) throw error;
         if (options.now() + pause > deadline) throw waitedTooLong(error, options.wait);
         log.debug(`${error.message}; trying again`);
-        await sleep(pause, signal);
+        await sleep(pause, ending);
       }
     }
   }
@@ -115,7 +144,12 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
   }
 
   async function query<R>(sql: string, params?: readonly SqlParameter[]): Promise<QueryResult<R>> {
-    defaultSession ??= session();
+    if (defaultSession === undefined) {
+      const opening = session();
+      defaultSession = opening;
+      // The next statement tries anew: a missing database may be there by then.
+      opening.catch(() => defaultSession = undefined);
+    }
     return await (await defaultSession).query<R>(sql, params);
   }
 
@@ -139,6 +173,9 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
       }, work);
     },
     async close() {
+      signal.removeEventListener("abort", cancelUntilClosed);
+      clearInterval(cancelling);
+      closing.abort(new OperationError("The run has ended", { code: "run_ended" }));
       await Promise.all([...connections].map((connection) => connection.close()));
     },
   };
@@ -169,24 +206,28 @@ function sessionOver(
   connection: Connection,
   { readOnly, signal }: { readOnly: boolean; signal: AbortSignal },
 ): Session {
-  // What a signal cancelled in the server is told as the signal, not as a failed statement.
-  async function endable<T>(work: Promise<T>): Promise<T> {
-    try {
-      return await work;
-    } catch (error) {
-      signal.throwIfAborted();
-      throw error;
-    }
-  }
+  // One after the other; none is begun after a signal, and what the signal
+  // cancelled in the server is told as the signal, not as a failed statement.
   let turn: Promise<unknown> = Promise.resolve();
+  function inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = turn.then(async () => {
+      signal.throwIfAborted();
+      try {
+        return await work();
+      } catch (error) {
+        signal.throwIfAborted();
+        throw error;
+      }
+    });
+    turn = result.catch(() => {});
+    return result;
+  }
   return {
     pid: connection.pid,
-    query<R>(sql: string, params: readonly SqlParameter[] = []) {
-      if (!readOnly) return endable(connection.query<R>(sql, params));
-      const result = turn.then(() => readOnlyQuery<R>(connection, sql, params));
-      turn = result.catch(() => {});
-      return endable(result);
-    },
+    query: <R>(sql: string, params: readonly SqlParameter[] = []) =>
+      inTurn(() =>
+        readOnly ? readOnlyQuery<R>(connection, sql, params) : connection.query<R>(sql, params)
+      ),
     async pipeline(steps) {
       if (readOnly) {
         throw new OperationError("A read-only run cannot send a pipeline of statements", {
@@ -195,7 +236,7 @@ function sessionOver(
           hint: "Declare the command's effect as write, and do nothing that writes under --dry-run",
         });
       }
-      return await endable(connection.pipeline(steps));
+      return await inTurn(() => connection.pipeline(steps));
     },
     close: () => connection.close(),
   };
@@ -205,6 +246,10 @@ function sessionOver(
  * Runs one statement in a transaction that cannot be made writable again: by
  * the extended protocol, so that it is one statement, and after the snapshot is
  * taken, since the server allows `SET TRANSACTION READ WRITE` only before.
+ *
+ * What reaches beyond the transaction is for the server's privileges to forbid:
+ * `COPY … TO PROGRAM`, functions that write files of the server or signal its
+ * processes, and extensions that connect anew, such as dblink.
  */
 async function readOnlyQuery<R>(
   connection: Connection,
