@@ -48,6 +48,10 @@ export async function openTls(options: TlsOptions): Promise<TlsConnection> {
     const { secured, certificate } = parameters.sslnegotiation === "direct"
       ? await begin()
       : await negotiate(socket, address, begin);
+    // Without this answer, what was reached might be another service that speaks TLS.
+    if (parameters.sslnegotiation === "direct" && secured.alpnProtocol !== "postgresql") {
+      throw tlsFailure(address, "the server does not agree to speak PostgreSQL's protocol (ALPN)");
+    }
     if (material.checkName && !certificateIsFor(certificate, host.host)) {
       throw tlsFailure(
         address,

@@ -6,6 +6,8 @@ export interface FakeTalk {
   startup(): Promise<Uint8Array>;
   /** The next typed message. */
   message(): Promise<{ readonly type: string; readonly body: Uint8Array }>;
+  /** Some bytes, as they come, of what is no message. */
+  some(): Promise<Uint8Array>;
   /** Sends a message of a type. */
   send(type: string, ...body: (Uint8Array | string | number)[]): Promise<void>;
   /** Sends bytes as they are. */
@@ -88,6 +90,7 @@ function talkOver(connection: Deno.Conn): FakeTalk {
   }
   const talk: FakeTalk = {
     startup: sized,
+    some: () => exactly(1),
     async message() {
       const [type = 0] = await exactly(1);
       return { type: String.fromCharCode(type), body: await sized() };
