@@ -16,7 +16,8 @@ export interface Timescale extends AsyncDisposable {
 /**
  * Starts TimescaleDB (PostgreSQL 17, WASM) with an empty database: about three
  * seconds and half a gigabyte of memory. `tests/timescale_bridge.ts` tells what
- * its one session cannot do; it has no background workers either.
+ * its one session cannot do; it has no background workers either, and does not
+ * preload the library, which `CREATE EXTENSION` then loads.
  *
  * @throws Error when it does not start
  */

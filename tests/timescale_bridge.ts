@@ -58,6 +58,7 @@ interface Client {
 }
 
 const engine = await PGlite.create({ extensions: { timescaledb } });
+const { rows: [session] } = await engine.query<{ pid: number }>("SELECT pg_backend_pid() AS pid");
 
 /** The client whose settings the session has. */
 let current: Client | undefined;
@@ -239,7 +240,7 @@ function withoutCopyResponse(answer: Uint8Array): Uint8Array {
 
 function greeting(): Buffer {
   const key = Buffer.alloc(8);
-  key.writeInt32BE(Deno.pid, 0);
+  key.writeInt32BE(session?.pid ?? 0, 0);
   return Buffer.concat([
     frame("R", Buffer.alloc(4)),
     ...Object.entries(REPORTED).map(([name, value]) =>

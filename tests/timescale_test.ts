@@ -1,7 +1,12 @@
 import assert from "assert";
 // @ts-types="@types/pg"
 import pg from "pg";
+import { clientTools } from "./database.ts";
+import { skipWhenMissing } from "./skip.ts";
 import { startTimescale } from "./timescale.ts";
+
+const tools = await clientTools();
+const noPsql = tools === undefined ? "psql is not installed" : undefined;
 
 async function connect(url: string, options: pg.ClientConfig = {}): Promise<pg.Client> {
   const client = new pg.Client({ connectionString: url, ...options });
@@ -50,6 +55,30 @@ Deno.test("startTimescale: takes clients as a server does", async (t) => {
       const three = await connect(server.url, { options: "-c search_path=pg_catalog" });
       assert.equal((await three.query("SHOW search_path")).rows[0].search_path, "pg_catalog");
       await three.end();
+    });
+    await t.step("the process is the one that the client was told of", async () => {
+      const { rows: [row] } = await one.query("SELECT pg_backend_pid() AS pid");
+      assert.equal(row.pid, Reflect.get(one, "processID"));
+    });
+    await t.step({
+      name: "psql copies in what it reads",
+      ignore: skipWhenMissing("COPY into TimescaleDB", noPsql),
+      async fn() {
+        await one.query("CREATE TABLE copied (id int, word text)");
+        const psql = new Deno.Command(tools?.psql ?? "", {
+          args: ["-X", "-v", "ON_ERROR_STOP=1", "-c", "\\copy copied FROM pstdin", server.url],
+          stdin: "piped",
+          stdout: "piped",
+        }).spawn();
+        const writer = psql.stdin.getWriter();
+        await writer.write(new TextEncoder().encode("1\tone\n2\ttwo\n"));
+        await writer.close();
+        const { code, stdout } = await psql.output();
+        assert.equal(new TextDecoder().decode(stdout), "COPY 2\n");
+        assert.equal(code, 0);
+        const { rows } = await one.query("SELECT id, word FROM copied ORDER BY id");
+        assert.deepEqual(rows, [{ id: 1, word: "one" }, { id: 2, word: "two" }]);
+      },
     });
     await t.step("an advisory lock can be taken", async () => {
       const { rows } = await two.query("SELECT pg_try_advisory_lock(42) AS taken");
