@@ -99,8 +99,8 @@ function covers(pattern: string, host: string): boolean {
 
 /** An address in the form that certificates hold; undefined for a name. */
 function addressBytes(host: string): Uint8Array | undefined {
-  const four = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(host);
-  if (four !== null) return Uint8Array.from(four.slice(1), Number);
+  const four = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(host)?.slice(1).map(Number);
+  if (four?.every((byte) => byte < 256)) return Uint8Array.from(four);
   if (!host.includes(":")) return undefined;
   // The last two groups may be written as an address of four bytes.
   const groups = host.replace(/%.*$/, "").replace(/[\d.]+$/, (tail) => {
