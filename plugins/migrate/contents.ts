@@ -1,5 +1,5 @@
 /** The bytes of migration files: their checksums, and small ones kept for the moment they are needed. */
-import { createHash } from "node:crypto";
+import { createHash, hash } from "node:crypto";
 import type { Files } from "../../core/plugin.ts";
 import type { MigrationFile } from "./files.ts";
 
@@ -14,6 +14,8 @@ const BATCH_BYTES = 4 << 20;
 export interface FileContents {
   /** SHA-384 of the raw bytes, nothing left out or normalised, as sqlx computes it. */
   readonly checksum: Uint8Array;
+  /** The checksum in hexadecimal. */
+  readonly checksumHex: string;
   readonly bytes: Uint8Array | undefined;
 }
 
@@ -38,13 +40,23 @@ export async function readContents(
       const file = batch[index];
       if (file === undefined) return;
       kept += bytes.length;
-      contents.set(file.version, {
-        checksum: sha384(bytes),
-        bytes: kept <= KEPT_BYTES ? bytes : undefined,
-      });
+      contents.set(file.version, contentsOf(bytes, { keep: kept <= KEPT_BYTES }));
     });
   }
   return contents;
+}
+
+function contentsOf(bytes: Uint8Array, { keep }: { keep: boolean }): FileContents {
+  const checksumHex = hash("sha384", bytes, "hex");
+  let checksum: Uint8Array | undefined;
+  return {
+    // Of a thousand files that are applied already, none is asked for its bytes.
+    get checksum() {
+      return checksum ??= Uint8Array.fromHex(checksumHex);
+    },
+    checksumHex,
+    bytes: keep ? bytes : undefined,
+  };
 }
 
 function* batches(wanted: Iterable<MigrationFile>): Generator<MigrationFile[]> {
@@ -71,15 +83,15 @@ export async function checksumOfLarge(files: Files, path: string): Promise<Uint8
 
 /** SHA-384 of bytes. */
 export function sha384(bytes: Uint8Array): Uint8Array {
-  return new Uint8Array(createHash("sha384").update(bytes).digest());
+  return new Uint8Array(hash("sha384", bytes, "buffer"));
 }
 
 /** Whether two checksums are the same. */
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, index) => byte === b[index]);
+  return a === b || a.length === b.length && a.every((byte, index) => byte === b[index]);
 }
 
 /** Bytes in hexadecimal. */
 export function hex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return bytes.toHex();
 }

@@ -1,4 +1,5 @@
 /** The bookkeeping table of sqlx: what is applied, as both tools read and write it. */
+import { hash } from "node:crypto";
 import {
   DatabaseError,
   OperationError,
@@ -67,6 +68,36 @@ export async function readHistory(session: Session, bookkeeping?: Bookkeeping): 
        FROM ${bookkeeping?.table ?? "_sqlx_migrations"} ORDER BY version`,
   );
   return rows && new Map(rows.map((row) => [row.version, row]));
+}
+
+/**
+ * Reads what is applied; when that is just what the files hold, the server's one
+ * digest of all rows tells so, and no row crosses: the usual run of a deployment.
+ *
+ * @param contents the files' contents by version in ascending order, none left out
+ */
+export async function readHistoryBeside(
+  session: Session,
+  contents: ReadonlyMap<bigint, { readonly checksum: Uint8Array; readonly checksumHex: string }>,
+): Promise<History> {
+  const rows = await queryHistory<{ digest: string | null }>(
+    session,
+    `SELECT encode(sha256(convert_to(string_agg(
+         version || ' ' || encode(checksum, 'hex') || ' ' || success, ',' ORDER BY version), 'UTF8')), 'hex')
+       AS digest FROM _sqlx_migrations`,
+  );
+  if (rows === undefined) return undefined;
+  const expected = [...contents].map(([version, { checksumHex }]) =>
+    `${version} ${checksumHex} true`
+  );
+  if (rows[0]?.digest !== hash("sha256", expected.join(","), "hex")) {
+    return await readHistory(session);
+  }
+  return new Map([...contents].map(([version, { checksum }]) => [
+    version,
+    // Descriptions are not compared, as with sqlx, and only shown for rows without a file.
+    { version, description: "", success: true, checksum },
+  ]));
 }
 
 function otherTable(cause: DatabaseError): OperationError {

@@ -1,17 +1,13 @@
 /** `migrate`: applies everything that is pending. */
 import type { Context, Result, Session } from "../../core/plugin.ts";
-import { applyAlone } from "./alone.ts";
-import type { MigrationFile } from "./files.ts";
-import { ensureBookkeeping, type History, readHistory } from "./history.ts";
-import { type Locked, type LockFlags, underLock } from "./locked.ts";
+import type { Done, Work } from "./apply.ts";
+import { type History, readHistory, readHistoryBeside } from "./history.ts";
+import type { LockFlags } from "./locked.ts";
 import { type Plan, planMigrations } from "./plan.ts";
 import { refuse } from "./problems.ts";
-import { recordsOfApplying } from "./records.ts";
-import { readScripts, type Script } from "./script.ts";
 import { checksumsOf, directoriesOf, readSource, type Source } from "./source.ts";
 import { openExisting, openOrCreate } from "./target_database.ts";
-import { applyTogether, beforeIt } from "./transaction.ts";
-import { watchBlockers } from "./watch.ts";
+import { told } from "./told.ts";
 
 /** What is asked for. */
 export interface MigrateOptions extends LockFlags {
@@ -20,17 +16,6 @@ export interface MigrateOptions extends LockFlags {
   readonly to: bigint | undefined;
   readonly ignoreMissing: boolean;
   readonly strict: boolean;
-}
-
-/** One migration in the result; versions are text, since JSON readers round large numbers. */
-interface Told {
-  readonly version: string;
-  readonly description: string;
-  readonly file: string;
-}
-
-interface Applied extends Told {
-  readonly duration_ms: number;
 }
 
 /**
@@ -47,31 +32,31 @@ export async function migrate(context: Context, options: MigrateOptions): Promis
   const { session, created } = await opening;
   try {
     if (!context.dryRun) context.log.info("Running database migrations...");
-    const work: Work = { context, session, source, options };
-    const history = session && await readHistory(session);
+    const work: MigrateWork = { context, session, source, options };
+    const history = session && await readHistoryOf(session, source);
     const plan = await planOf(work, history);
     for (const warning of plan.warnings) context.log.warn(warning);
-    const read = await readScripts(plan.pending, {
-      files: context.files,
-      contents: source.contents,
-      firstWhileSent: !context.dryRun,
-    });
-    for (const warning of read.warnings) context.log.warn(warning);
-    refuse([...plan.problems, ...read.problems]);
-    const done = session === undefined || context.dryRun || read.scripts.length === 0
-      ? { applied: [], already: plan.applied }
-      : await applyLocked({ ...work, session }, { history, scripts: read.scripts });
+    if (plan.pending.length === 0) {
+      refuse(plan.problems);
+      return resultOf(work, { plan, done: { applied: [], already: plan.applied }, created });
+    }
+    // What applies is loaded when there is something to apply.
+    const { applyPending } = await import("./apply.ts");
+    const done = await applyPending(work, { plan, history, planAgain: (now) => planOf(work, now) });
     return resultOf(work, { plan, done, created });
   } finally {
     await session?.close();
   }
 }
 
-interface Work {
-  readonly context: Context;
-  readonly session: Session | undefined;
-  readonly source: Source;
+interface MigrateWork extends Work {
   readonly options: MigrateOptions;
+}
+
+async function readHistoryOf(session: Session, { files, contents }: Source): Promise<History> {
+  return contents.size === files.ups.size
+    ? await readHistoryBeside(session, contents)
+    : await readHistory(session);
 }
 
 async function open(context: Context): Promise<{ session: Session | undefined; created: boolean }> {
@@ -79,7 +64,7 @@ async function open(context: Context): Promise<{ session: Session | undefined; c
   return { session: await openExisting(context), created: false };
 }
 
-async function planOf({ context, source, options }: Work, history: History): Promise<Plan> {
+async function planOf({ context, source, options }: MigrateWork, history: History): Promise<Plan> {
   const checksums = await checksumsOf(context, { source, versions: history?.keys() ?? [] });
   return planMigrations({
     files: source.files,
@@ -92,79 +77,8 @@ async function planOf({ context, source, options }: Work, history: History): Pro
   });
 }
 
-interface Checked {
-  /** The history that the scripts were chosen by. */
-  readonly history: History;
-  readonly scripts: readonly Script[];
-}
-
-interface Done {
-  readonly applied: readonly Applied[];
-  /** How many were applied before. */
-  readonly already: number;
-}
-
-async function applyLocked(
-  work: Work & { readonly session: Session },
-  checked: Checked,
-): Promise<Done> {
-  const { context, session, options } = work;
-  return await underLock(context, { ...options, session }, async (locked) => {
-    const bookkeeping = await ensureBookkeeping(session);
-    const history = await readHistory(session, bookkeeping);
-    // Another run may have applied some or all of it while this one waited.
-    let { scripts } = checked;
-    if (!sameVersions(history, checked.history)) {
-      const plan = await planOf(work, history);
-      refuse(plan.problems);
-      const pending = new Set(plan.pending.map(({ version }) => version));
-      scripts = scripts.filter(({ file }) => pending.has(file.version));
-    }
-    const applied = await applyAll(work, { locked, scripts, table: bookkeeping.table });
-    return { applied, already: history?.size ?? 0 };
-  });
-}
-
-function sameVersions(a: History, b: History): boolean {
-  return [...a?.keys() ?? []].join() === [...b?.keys() ?? []].join();
-}
-
-async function applyAll(
-  { context, session }: Work & { readonly session: Session },
-  { locked, scripts, table }: { locked: Locked; scripts: readonly Script[]; table: string },
-): Promise<Applied[]> {
-  const applied: Applied[] = [];
-  const watch = watchBlockers(context, { pid: session.pid, lockKey: locked.lockKey });
-  try {
-    for (const [done, script] of scripts.entries()) {
-      const { file, checked } = script;
-      locked.signal.throwIfAborted();
-      const label = `Applying ${file.fileName}`;
-      context.progress({ label, done, total: scripts.length, unit: "items" });
-      watch.file(file.path);
-      const started = context.now();
-      const records = recordsOfApplying({ table }, file);
-      const before = beforeIt(done, "applied");
-      if (script.noTransaction && checked !== undefined) {
-        await applyAlone(context, { ...script, checked }, { session, records, before });
-      } else {
-        await applyTogether(context, script, { session, records, before });
-      }
-      applied.push({ ...told(file), duration_ms: Math.round(context.now() - started) });
-    }
-    return applied;
-  } finally {
-    context.progress(null);
-    await watch.stop();
-  }
-}
-
-function told({ version, description, path }: MigrationFile): Told {
-  return { version: String(version), description, file: path };
-}
-
 function resultOf(
-  { context }: Work,
+  { context }: MigrateWork,
   { plan, done, created }: { plan: Plan; done: Done; created: boolean },
 ): Result {
   const { dryRun, log } = context;
