@@ -10,11 +10,14 @@ import {
 } from "./plugin.ts";
 import { type CommandEntry, type CommandTree, findCommand } from "./command_tree.ts";
 import { suggest } from "./suggest.ts";
-import { acceptedFlags, GLOBAL_FLAGS } from "./global_flags.ts";
+import { acceptedFlags, CONNECTION_FLAGS, GLOBAL_FLAGS } from "./global_flags.ts";
 import { EXIT_CODES } from "./errors.ts";
 import { SETTINGS } from "./settings.ts";
 
 const PROGRAM = "observatory";
+
+/** Help texts keep within this width. */
+const COLUMNS = 100;
 
 /** Topics of `observatory help TOPIC`, each with its text. */
 export const TOPICS: Readonly<Record<string, { readonly summary: string; text(): string }>> = {
@@ -29,10 +32,26 @@ export const TOPICS: Readonly<Record<string, { readonly summary: string; text():
     text: () =>
       "A flag beats the environment, which beats .env, which beats /etc/observatory/defaults.env.\n" +
       "`observatory config` shows each value and where it comes from.\n\n" +
-      table(SETTINGS.map(({ name, summary, default: value }) => [
+      table(SETTINGS.map(({ name, summary, lower, default: value }) => [
         name,
-        value === undefined ? summary : `${summary} (default: ${value})`,
-      ])),
+        withFacts(summary, [
+          lower === undefined ? "" : `or ${lower}`,
+          value === undefined ? "" : `default: ${value}`,
+        ]),
+      ])) +
+      "\nRead from the environment alone:\n\n" +
+      table([
+        ...Object.values({ ...GLOBAL_FLAGS, ...CONNECTION_FLAGS }).flatMap((
+          flag: Flag,
+        ): [string, string][] =>
+          flag.env === undefined
+            ? []
+            : [[flag.env, withFacts(flag.help, [`default: ${flag.default}`])]]
+        ),
+        ["NO_COLOR", "Without colours, when it is not empty"],
+        ["FORCE_COLOR", "With colours even where there is no terminal, unless it is 0"],
+      ]) +
+      "\nFurther variables of a command stand in its --help.\n",
   },
 };
 
@@ -123,7 +142,9 @@ export function commandHelp({ path, command }: CommandEntry, tree: CommandTree):
     lines.push(`Also:  ${command.aliases.map((name) => `${PROGRAM} ${name}`).join(", ")}`);
   }
   lines.push("");
-  if (command.description !== undefined) lines.push(command.description.trim(), "");
+  if (command.description !== undefined) {
+    lines.push(...wrap(command.description.trim(), COLUMNS), "");
+  }
   lines.push(EFFECT_NOTE[command.effect], "");
   const subcommands = tree.entries.filter((entry) => entry.path.startsWith(`${path} `));
   if (subcommands.length > 0) lines.push("Subcommands:", commandTable(subcommands));
@@ -186,17 +207,43 @@ function flagNote(flag: Flag): string {
     flag.repeatable ? "may be repeated" : "",
     flag.default === undefined || flag.default === false ? "" : `default: ${flag.default}`,
     flag.env === undefined ? "" : `variable: ${flag.env}`,
-  ].filter((fact) => fact !== "");
-  return facts.length === 0 ? flag.help : `${flag.help} (${facts.join("; ")})`;
+  ];
+  return withFacts(flag.help, facts);
 }
 
-/** Rows of two columns, aligned; a first column that is too wide has its second on the next line. */
+/** The text with what else is to be known in brackets behind it; empty facts are left out. */
+function withFacts(text: string, facts: readonly string[]): string {
+  const told = facts.filter((fact) => fact !== "");
+  return told.length === 0 ? text : `${text} (${told.join("; ")})`;
+}
+
+/**
+ * Rows of two columns, aligned; a first column that is too wide has its second
+ * on the next line, and a second one that is too wide goes on there.
+ */
 function table(rows: readonly (readonly [string, string])[], indent = 0): string {
-  const pad = " ".repeat(indent);
   const width = Math.min(44, Math.max(...rows.map(([left]) => left.length)));
-  return rows.map(([left, right]) =>
-    left.length > width
-      ? `${pad}${left}\n${pad}${" ".repeat(width)}  ${right}\n`
-      : `${pad}${left.padEnd(width)}  ${right}\n`
-  ).join("");
+  const second = indent + width + 2;
+  return rows.map(([left, right]) => {
+    const lines = wrap(right, COLUMNS - second);
+    const first = " ".repeat(indent) + left;
+    const beside = left.length > width ? [first] : [first.padEnd(second) + (lines.shift() ?? "")];
+    return [...beside, ...lines.map((line) => " ".repeat(second) + line)].join("\n") + "\n";
+  }).join("");
+}
+
+/** Breaks paragraphs between words into lines of at most so many characters, where words allow. */
+function wrap(text: string, columns: number): string[] {
+  const lines: string[] = [];
+  for (const paragraph of text.split("\n")) {
+    let line = "";
+    for (const word of paragraph.split(" ")) {
+      if (line !== "" && line.length + 1 + word.length > columns) {
+        lines.push(line);
+        line = word;
+      } else line = line === "" ? word : `${line} ${word}`;
+    }
+    lines.push(line);
+  }
+  return lines;
 }

@@ -160,12 +160,28 @@ Deno.test("help: the topic exit-codes is the table of all codes", () => {
 });
 
 Deno.test("help: the topic environment names every setting with its default", () => {
-  const lines = (help(["environment"], FROM).text ?? "").split("\n");
+  // Each setting is told on lines of its own, of which the first begins with its name.
+  const told = (help(["environment"], FROM).text ?? "").split(/\n(?=\S)/);
   for (const { name, default: value } of SETTINGS) {
-    const line = lines.find((line) => line.startsWith(`${name} `));
-    assert(line !== undefined, name);
-    if (value !== undefined) assert(line.endsWith(`(default: ${value})`), line);
+    const lines = told.find((lines) => lines.startsWith(`${name} `));
+    assert(lines !== undefined, name);
+    const text = lines.replaceAll(/\s+/g, " ");
+    if (value !== undefined) assert(text.trim().endsWith(`default: ${value})`), text);
   }
+});
+
+Deno.test("help: the topic environment names libpq's names and the variables of flags, too", () => {
+  const text = help(["environment"], FROM).text ?? "";
+  for (
+    const name of [
+      "PGHOST",
+      "PGPASSWORD",
+      "OBSERVATORY_WAIT",
+      "LOG_FORMAT",
+      "NO_COLOR",
+      "FORCE_COLOR",
+    ]
+  ) assert.match(text, new RegExp(`\\b${name}\\b`));
 });
 
 Deno.test("help: what is neither a command nor a topic is a usage error with a suggestion", () => {
@@ -194,6 +210,35 @@ Deno.test("help: every topic has a summary and a text that ends with a line end"
     assert.match(summary, /^[A-Z].*[^.]$/, name);
     assert.match(text(), /\S\n$/, name);
   }
+});
+
+Deno.test("commandHelp: long texts are broken between words and keep their place", () => {
+  const words = "word ".repeat(60).trim();
+  const tree = buildCommandTree([{
+    name: "long",
+    api: 1,
+    summary: "Long",
+    commands: {
+      "long": command({
+        summary: "Do it",
+        description: `${words}\n\n${words}`,
+        examples: [{ line: `observatory long ${"x".repeat(40)}`, note: words }],
+        flags: { "flag": { type: "boolean", help: words } },
+        effect: "read",
+        run,
+      }),
+    },
+  }]);
+  const [entry] = tree.entries;
+  assert(entry !== undefined);
+  const lines = commandHelp(entry, tree).split("\n");
+  assert(lines.every((line) => line.length <= 100), lines.join("\n"));
+  assert(lines.some((line) => line.startsWith("  --flag ") && line.endsWith(" word")));
+  const flag = lines.findIndex((line) => line.startsWith("  --flag "));
+  assert.match(lines[flag + 1] ?? "", /^ {10}(word ?)+$/);
+  const example = lines.findIndex((line) => line.startsWith("  observatory long"));
+  assert.match(lines[example + 1] ?? "", /^ {48}(word ?)+$/);
+  assert.equal(lines.join(" ").match(/\bword\b/g)?.length, 240);
 });
 
 Deno.test("help: no line ends with spaces", () => {
