@@ -11,7 +11,7 @@ import { countsLine } from "./test.ts";
 const CHECKS: readonly (readonly string[])[] = [
   ["fmt", "--check"],
   ["lint"],
-  ["check", "--frozen"],
+  ["check", "--quiet", "--frozen"],
 ];
 
 async function main(): Promise<number> {
