@@ -150,14 +150,14 @@ export class Connection {
   /**
    * Ends the session; safe to call twice. What still waits for an answer fails, but goes on in the
    * server: that is what `cancel` is for. Without such work the server's process has ended when
-   * this returns.
+   * this returns, which takes it a few milliseconds; with `wait: false` it is only told to end.
    */
-  async close(): Promise<void> {
+  async close({ wait = true }: { readonly wait?: boolean } = {}): Promise<void> {
     if (!this.#closing && this.#end === undefined) {
       this.#closing = true;
       const idle = this.#next === this.#waiting.length;
       this.#fail(connectionClosed(this.address));
-      if (idle) await this.#terminate();
+      if (idle) await this.#terminate(wait);
       closeQuietly(this.#login.duplex);
       this.#gone(undefined);
     }
@@ -208,13 +208,13 @@ export class Connection {
     }
   }
 
-  /** Says goodbye, and waits until the server has closed the connection in turn. */
-  async #terminate(): Promise<void> {
+  /** Says goodbye, and where asked for waits until the server has closed the connection in turn. */
+  async #terminate(wait: boolean): Promise<void> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<void>((resolve) => timer = setTimeout(resolve, LAST_WORDS_MS));
     try {
       await writeAll(this.#login.duplex, terminateMessage());
-      await Promise.race([this.#reading, late]);
+      if (wait) await Promise.race([this.#reading, late]);
     } catch {
       // The server is gone already: there is nobody to say goodbye to.
     } finally {

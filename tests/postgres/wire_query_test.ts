@@ -333,9 +333,13 @@ Deno.test("close: ends the server's process, is idempotent, and later work is re
   await session.close();
   assert.equal(await session.closed, undefined);
   assert.equal((await lost(session.query("SELECT 1"))).code, "connection_closed");
-  const gone = async () =>
-    (await observer.query("SELECT 1 FROM pg_stat_activity WHERE pid = $1", [session.pid])).count;
-  while (await gone() !== 0);
+  const alive = async (pid: number) =>
+    (await observer.query("SELECT 1 FROM pg_stat_activity WHERE pid = $1", [pid])).count === 1;
+  assert.equal(await alive(session.pid), false);
+  const hasty = await open(await sharedServer());
+  await hasty.close({ wait: false });
+  assert.equal(await hasty.closed, undefined);
+  while (await alive(hasty.pid));
 });
 
 Deno.test("close: what still waits for an answer is refused", async () => {
