@@ -53,7 +53,7 @@ async function buildOnce(): Promise<string> {
 }
 
 /** The runtime to build with: named, or kept beside the project; else Deno downloads it. */
-async function findRuntime(): Promise<string | undefined> {
+export async function findRuntime(): Promise<string | undefined> {
   const named = Deno.env.get("DENORT_BIN") ?? "";
   if (named !== "") return named;
   const shared = Deno.env.get("OBSERVATORY_SHARED") ?? join(PROJECT, "..", "shared");
