@@ -140,7 +140,7 @@ async function brokenOff(
   const { session, records, before } = options;
   const several = checked.statements > 1;
   let half = several;
-  if (several && !isConnectionLoss(error)) {
+  if (several && !isConnectionLoss(error) && !context.signal.aborted) {
     try {
       if (position.keptBefore !== undefined) await session.query("ROLLBACK");
       undo(position);
@@ -170,7 +170,8 @@ async function brokenOff(
     });
   }
   // A signal ends the run without further words, so these come before it.
-  for (const fact of [...facts, ...hint === undefined ? [] : [hint]]) context.log.warn(fact);
+  for (const fact of facts) context.log.warn(`${file.path}: ${fact}`);
+  if (hint !== undefined) context.log.warn(hint);
   return error;
 }
 

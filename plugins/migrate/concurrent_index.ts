@@ -22,6 +22,9 @@ export interface IndexBuild {
 const DEADLOCK = "40P01";
 const ATTEMPTS = 3;
 
+/** After a signal nothing more can be sent. */
+const INTERRUPTED = "The interrupted build may have left an invalid index; the next run drops it";
+
 /** Whether a statement builds indexes concurrently. */
 export function buildsConcurrently({ kind, words }: SqlStatement): boolean {
   return kind === "no-transaction" && words.includes("CONCURRENTLY") &&
@@ -34,15 +37,17 @@ export function buildsConcurrently({ kind, words }: SqlStatement): boolean {
  * @throws DatabaseError when the build fails; what it left behind is then dropped
  */
 export async function buildIndex(context: Context, build: IndexBuild): Promise<void> {
-  const { session, statement, place, facts } = build;
+  const { statement, place, facts } = build;
   await dropFromEarlierAttempt(context, build);
   for (let attempt = 1;; attempt++) {
-    const before = await invalidIndexes(session);
+    const before = await invalidIndexes(build);
     try {
       await build.run();
       return;
     } catch (error) {
-      const left = await dropNew(before, { context, session });
+      if (context.signal.aborted) facts.push(INTERRUPTED);
+      context.signal.throwIfAborted();
+      const left = await dropNew(before, { context, build });
       const deadlock = error instanceof DatabaseError && error.server.sqlstate === DEADLOCK;
       if (!deadlock || attempt === ATTEMPTS || left.remaining.length > 0) {
         facts.push(...factsOf(left));
@@ -62,6 +67,10 @@ interface Index {
   readonly id: number;
   /** With its schema, quoted. */
   readonly name: string;
+  /** Whether it is the one that the statement names. */
+  readonly named: boolean;
+  /** Whether somebody else may be building it. */
+  readonly busy: boolean;
 }
 
 interface Leftovers {
@@ -80,32 +89,36 @@ function factsOf({ dropped, remaining }: Leftovers): string[] {
 
 // An index that somebody builds at this moment is invalid too; its table is then locked.
 const INVALID_INDEXES = `SELECT i.indexrelid AS id,
-    quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS name
+    quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS name,
+    coalesce(c.relname = $1 AND i.indrelid = to_regclass($2), false) AS named,
+    EXISTS (SELECT FROM pg_locks l
+      WHERE l.locktype = 'relation' AND l.relation = i.indrelid AND l.granted
+        AND l.mode = 'ShareUpdateExclusiveLock' AND l.pid <> pg_backend_pid()
+        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS busy
   FROM pg_index i
   JOIN pg_class c ON c.oid = i.indexrelid
   JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE NOT i.indisvalid AND c.relkind = 'i' AND NOT EXISTS (
-    SELECT FROM pg_locks l
-    WHERE l.locktype = 'relation' AND l.relation = i.indrelid AND l.granted
-      AND l.mode = 'ShareUpdateExclusiveLock' AND l.pid <> pg_backend_pid()
-      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))`;
+  WHERE NOT i.indisvalid AND c.relkind = 'i'`;
 
-async function invalidIndexes(session: Session): Promise<Index[]> {
-  return (await session.query<Index>(INVALID_INDEXES)).rows;
+async function invalidIndexes({ session, statement }: IndexBuild): Promise<Index[]> {
+  const named = namesIn(statement);
+  const params = [named?.index ?? null, named?.table ?? null];
+  return (await session.query<Index>(INVALID_INDEXES, params)).rows;
 }
 
 async function dropNew(
   before: readonly Index[],
-  { context, session }: { context: Context; session: Session },
+  { context, build }: { context: Context; build: IndexBuild },
 ): Promise<Leftovers> {
   const dropped: string[] = [];
   const remaining: string[] = [];
   try {
     const known = new Set(before.map(({ id }) => id));
-    for (const { id, name } of await invalidIndexes(session)) {
-      if (known.has(id)) continue;
+    for (const { id, name, named, busy } of await invalidIndexes(build)) {
+      // Nobody else can be building an index of this name; any other may be theirs.
+      if (known.has(id) || (busy && !named)) continue;
       remaining.push(name);
-      await session.query(`DROP INDEX CONCURRENTLY IF EXISTS ${name}`);
+      await build.session.query(`DROP INDEX CONCURRENTLY IF EXISTS ${name}`);
       dropped.push(`${remaining.pop()}`);
     }
   } catch (error) {
@@ -115,20 +128,26 @@ async function dropNew(
   return { dropped, remaining };
 }
 
+/** How long an index that may be being built is left alone before the server decides. */
+const BUSY_MILLISECONDS = 10_000;
+
 /** An attempt that was killed left an index of the name that is to be made now. */
 async function dropFromEarlierAttempt(context: Context, build: IndexBuild): Promise<void> {
-  const named = namesIn(build.statement);
-  if (named === undefined) return;
-  const { rows: [index] } = await build.session.query<Index>(
-    `SELECT * FROM (${INVALID_INDEXES}
-       AND i.indrelid = to_regclass($2) AND c.relname = $1) AS left_behind`,
-    [named.index, named.table],
-  );
-  if (index === undefined) return;
-  context.log.warn(
-    `${build.place}: dropping the invalid index ${index.name}, which an earlier attempt left`,
-  );
-  await build.session.query(`DROP INDEX CONCURRENTLY IF EXISTS ${index.name}`);
+  if (namesIn(build.statement) === undefined) return;
+  const deadline = context.now() + BUSY_MILLISECONDS;
+  for (;;) {
+    const index = (await invalidIndexes(build)).find(({ named }) => named);
+    if (index === undefined) return;
+    if (!index.busy) {
+      context.log.warn(
+        `${build.place}: dropping the invalid index ${index.name}, which an earlier attempt left`,
+      );
+      await build.session.query(`DROP INDEX CONCURRENTLY IF EXISTS ${index.name}`);
+      return;
+    }
+    if (context.now() > deadline) return;
+    await pause(250, context.signal);
+  }
 }
 
 /** The index and the table that a CREATE INDEX names, as the server knows them. */
