@@ -34,7 +34,7 @@ export interface Excerpt {
 export function excerpt(options: ExcerptOptions): Excerpt {
   const { text, firstLine = 1, firstColumn = 1, context = 2 } = options;
   const at = indexOfCharacter(text, options.position);
-  const lineStart = text.lastIndexOf("\n", at - 1) + 1;
+  const lineStart = startOfLine(text, at);
   const line = firstLine + countLineFeeds(text, lineStart);
   const column = countCharacters(text.slice(lineStart, at)) + (lineStart === 0 ? firstColumn : 1);
 
@@ -43,7 +43,7 @@ export function excerpt(options: ExcerptOptions): Excerpt {
   for (let number = line; number >= firstLine && shown.length <= context; number--) {
     shown.unshift({ number, text: lineAt(text, start) });
     if (start === 0) break;
-    start = text.lastIndexOf("\n", start - 2) + 1;
+    start = startOfLine(text, start - 1);
   }
   const gutter = String(line).length;
   const caret = at - lineStart;
@@ -61,10 +61,16 @@ interface Line {
   readonly text: string;
 }
 
+function startOfLine(text: string, index: number): number {
+  return index === 0 ? 0 : text.lastIndexOf("\n", index - 1) + 1;
+}
+
 function lineAt(text: string, start: number): string {
   const end = text.indexOf("\n", start);
   const line = text.slice(start, end < 0 ? undefined : end);
-  return line.endsWith("\r") ? line.slice(0, -1) : line;
+  const visible = line.endsWith("\r") ? line.slice(0, -1) : line;
+  // deno-lint-ignore no-control-regex -- what a terminal would obey is shown as a sign
+  return visible.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, "\uFFFD");
 }
 
 function indexOfCharacter(text: string, position: number): number {
@@ -89,33 +95,44 @@ function countLineFeeds(text: string, end: number): number {
 
 /** Cuts a line to the columns around an index of it, with dots where something is left out. */
 function cutLine(line: string, caret: number): { text: string; caret: number } {
-  const characters = Array.from(line);
-  const at = countCharacters(line.slice(0, caret));
-  if (width(line) <= WIDTH) return { text: line, caret };
-  let from = at;
-  for (let room = WIDTH / 2; from > 0; from--) {
-    room -= width(characters[from - 1]!);
-    if (room < 0) break;
-  }
-  let to = from;
-  for (let room = WIDTH; to < characters.length; to++) {
-    room -= width(characters[to]!);
-    if (room < 0) break;
-  }
-  const before = (from > 0 ? "…" : "") + characters.slice(from, at).join("");
-  const after = characters.slice(at, to).join("") + (to < characters.length ? "…" : "");
-  return { text: before + after, caret: before.length };
+  // So many code units suffice for the width even where each character is two of them.
+  const begin = startOfCharacter(line, Math.max(0, caret - 2 * WIDTH));
+  const end = startOfCharacter(line, Math.min(line.length, caret + 2 * WIDTH));
+  const before = Array.from(line.slice(begin, caret));
+  const after = Array.from(line.slice(caret, end));
+  const whole = begin === 0 && end === line.length;
+  if (whole && width(before) + width(after) <= WIDTH) return { text: line, caret };
+
+  const room = WIDTH - Math.min(width(after), WIDTH / 2);
+  const kept = before.reverse().slice(0, fitting(before, room)).reverse();
+  const shown = after.slice(0, fitting(after, WIDTH - width(kept)));
+  const head = (begin > 0 || kept.length < before.length ? "…" : "") + kept.join("");
+  const tail = shown.join("") + (end < line.length || shown.length < after.length ? "…" : "");
+  return { text: head + tail, caret: head.length };
+}
+
+/** How many of the first characters fit into so many columns. */
+function fitting(characters: readonly string[], columns: number): number {
+  let left = columns;
+  const over = characters.findIndex((character) => (left -= width([character])) < 0);
+  return over < 0 ? characters.length : over;
+}
+
+/** An index, or the one before it where that is inside a character. */
+function startOfCharacter(text: string, index: number): number {
+  const low = text.charCodeAt(index) & 0xfc00;
+  return index > 0 && low === 0xdc00 ? index - 1 : index;
 }
 
 /** Spaces that are as wide as a text; tabs stay, as their width depends on where they stand. */
 function blanks(text: string): string {
-  return Array.from(text, (c) => c === "\t" ? c : " ".repeat(width(c))).join("");
+  return Array.from(text, (c) => c === "\t" ? c : " ".repeat(width([c]))).join("");
 }
 
-/** How many columns of a terminal a text takes: 2 for wide East Asian characters and emoji. */
-function width(text: string): number {
+/** How many columns of a terminal characters take: 2 for wide East Asian ones and emoji. */
+function width(characters: readonly string[]): number {
   let columns = 0;
-  for (const character of text) {
+  for (const character of characters) {
     if (/^\p{M}|^[\u200b-\u200d\ufe0e\ufe0f]/u.test(character)) continue;
     columns += isWide(character.codePointAt(0)!) ? 2 : 1;
   }

@@ -105,7 +105,7 @@ export class SqlLexer {
   #between(piece: Uint8Array, from: number): number {
     let i = from;
     while (i < piece.length) {
-      if (!this.#tokens.wanted && !this.found.copyFollows && this.#escapeEnd !== this.found.end) {
+      if (!this.#tokens.wanted && !this.found.copyFollows && !this.#mayEscape) {
         if (this.#tokens.complete) this.#keepOpening(piece, i);
         i = this.#pass(piece, i);
         if (i === piece.length) return i;
@@ -238,6 +238,12 @@ export class SqlLexer {
     this.#enclosure.mark(base + i);
     this.#enclosure.open(escapes ? inside.ESCAPE_STRING : inside.STRING);
     return this.#skip(piece, i + 1);
+  }
+
+  /** Whether after the last token a quote may begin a string with escapes. */
+  get #mayEscape(): boolean {
+    const { end } = this.found;
+    return this.#prefixEnd === end || this.#escapeEnd === end;
   }
 
   /** Keeps how the statement began for the next one, which is likely to begin alike. */

@@ -1,6 +1,6 @@
-/** Lines and columns of positions in bytes of UTF-8. */
+/** Lines and columns in a file of UTF-8 that is gone through in pieces. */
 
-/** Counts the lines and columns of a file that is gone through in pieces. */
+/** Counts lines and columns. */
 export class Position {
   /** The offset in the file of the first byte of the piece in hand. */
   base = 0;
@@ -39,41 +39,4 @@ export class Position {
     this.column(piece, { index: used });
     this.base += used;
   }
-}
-
-/** A place in a text. */
-export interface Place {
-  /** Offset in bytes, from 0. */
-  readonly offset: number;
-  readonly line: number;
-  /** In characters (code points), from 1. */
-  readonly column: number;
-}
-
-/**
- * Finds a position the server reports, which counts characters of the bytes it was sent.
- *
- * @param bytes valid UTF-8
- * @param options.position character (code point) from 1; beyond the end it is the end
- * @param options.line the line of the first byte in its file, by default 1
- * @param options.column the column of the first byte in its line, by default 1
- */
-export function locate(
-  bytes: Uint8Array,
-  options: { position: number; line?: number; column?: number },
-): Place {
-  let { line = 1, column = 1 } = options;
-  let left = options.position - 1;
-  let offset = 0;
-  for (; offset < bytes.length; offset++) {
-    const byte = bytes[offset]!;
-    if ((byte & 0xc0) === 0x80) continue;
-    if (left-- <= 0) break;
-    column++;
-    if (byte === 10) {
-      line++;
-      column = 1;
-    }
-  }
-  return { offset, line, column };
 }
