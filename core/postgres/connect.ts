@@ -3,7 +3,14 @@ import { OperationError } from "../plugin.ts";
 import type { Connection } from "./connection.ts";
 import type { ConnectionParameters, HostAddress } from "./connection_parameters.ts";
 import { allFailed, connectError, endsSearch, transportFailure } from "./connect_errors.ts";
-import { addressOf, type ConnectOptions, isSocket, openSession, type Target } from "./open.ts";
+import {
+  addressOf,
+  type ConnectOptions,
+  isSocket,
+  openSession,
+  type Target,
+  timeoutSeconds,
+} from "./open.ts";
 
 export type { ConnectOptions } from "./open.ts";
 
@@ -12,7 +19,6 @@ type SessionAttributes = NonNullable<ConnectionParameters["targetSessionAttrs"]>
 /** Failures that another address of the same name may not have. */
 const OF_ONE_ADDRESS: ReadonlySet<string> = new Set([
   "connection_refused",
-  "connection_reset",
   "connect_timeout",
   "host_unreachable",
 ]);
@@ -55,45 +61,29 @@ function failureOf(host: HostAddress, error: unknown): OperationError {
 }
 
 /**
- * Opens a session with one host. The dialer tries one address of a name; when that one does not
- * answer, the others are tried, since `localhost` may be both `::1` and `127.0.0.1`.
+ * Opens a session with one host. The dialer tries one address of a name; when nobody answers there,
+ * the others are tried, since `localhost` may be both `::1` and `127.0.0.1`.
  */
 async function reach(target: Target): Promise<Connection> {
-  const { host, options } = target;
+  const { host, options, parameters } = target;
   try {
     return await openSession(target);
   } catch (error) {
     options.signal?.throwIfAborted();
-    const first = failureOf(host, error);
-    if (!isName(host) || !OF_ONE_ADDRESS.has(first.code)) throw first;
-    let told = first;
-    for (const hostaddr of await otherAddresses(host.host, first)) {
-      try {
-        return await openSession({ ...target, host: { ...host, hostaddr } });
-      } catch (error) {
-        options.signal?.throwIfAborted();
-        const failure = failureOf(host, error);
-        // A server that answers tells more than an address where there is none.
-        if (!OF_ONE_ADDRESS.has(failure.code)) told = failure;
-        if (endsSearch(failure)) break;
-      }
-    }
-    throw told;
+    const failure = failureOf(host, error);
+    if (!isName(host) || !OF_ONE_ADDRESS.has(failure.code)) throw failure;
+    // Only here, since it takes longer to load than a session to open.
+    const { answeringAddress } = await import("./addresses.ts");
+    const hostaddr = await answeringAddress(host, timeoutSeconds(parameters));
+    options.signal?.throwIfAborted();
+    if (hostaddr === undefined) throw failure;
+    return await openSession({ ...target, host: { ...host, hostaddr } });
   }
 }
 
 function isName(host: HostAddress): boolean {
   return !isSocket(host) && host.hostaddr === undefined && !host.host.includes(":") &&
     !/^[\d.]+$/.test(host.host);
-}
-
-async function otherAddresses(name: string, failure: OperationError): Promise<string[]> {
-  const { lookup } = await import("node:dns/promises");
-  const found = await lookup(name, { all: true }).catch(() => []);
-  const addresses = found.map(({ address }) => address);
-  if (addresses.length < 2) return [];
-  // The first one has had its time; one that refuses quickly may be asked again.
-  return failure.code === "connect_timeout" ? addresses.slice(1) : addresses;
 }
 
 /** Returns the session when it is of the kind asked for, and closes it otherwise. */

@@ -53,6 +53,11 @@ export function openSession(target: Target): Promise<Connection> {
   return withDeadline(target, (signal) => openByMode({ ...target, signal }));
 }
 
+/** How long one host may take. */
+export function timeoutSeconds({ connectTimeout }: ConnectionParameters): number {
+  return connectTimeout || DEFAULT_TIMEOUT_SECONDS;
+}
+
 /** Where a host's server is, for people: `127.0.0.1:5432`, `[::1]:5432` or the socket's path. */
 export function addressOf(host: HostAddress): string {
   if (isSocket(host)) return socketPath(host);
@@ -215,7 +220,7 @@ async function withDeadline<T>(
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   options.signal?.throwIfAborted();
-  const seconds = parameters.connectTimeout || DEFAULT_TIMEOUT_SECONDS;
+  const seconds = timeoutSeconds(parameters);
   const attempt = new AbortController();
   const { signal } = attempt;
   const timer = setTimeout(() => {
