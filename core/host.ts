@@ -48,6 +48,7 @@ export interface Host {
 export interface HostFiles {
   list(directory: string): Promise<FileEntry[]>;
   readAll(paths: readonly string[]): Promise<Uint8Array[]>;
+  readSmall(paths: readonly string[], limit: number): Promise<(Uint8Array | null)[]>;
   stream(path: string): Promise<ReadableStream<Uint8Array>>;
   create(path: string, contents: string | Uint8Array): Promise<void>;
   /** The text of a file, or undefined when there is none. */
@@ -177,6 +178,7 @@ async function readLineFromStdin(): Promise<string | null> {
 }
 
 const CHUNK_BYTES = 256 * 1024;
+const SMALL_FILE_BYTES = 64 * 1024;
 
 const systemFiles: HostFiles = {
   // The calls are synchronous inside: for a thousand small files the trips
@@ -184,6 +186,12 @@ const systemFiles: HostFiles = {
   list: (directory) => attempt("list directory", directory, () => listSync(directory)),
   readAll: (paths) =>
     Promise.all(paths.map((path) => attempt("read", path, () => Deno.readFileSync(path)))),
+  readSmall(paths, limit) {
+    const buffer = new Uint8Array(Math.min(limit + 1, SMALL_FILE_BYTES));
+    return Promise.all(
+      paths.map((path) => attempt("read", path, () => readSmallSync(path, { limit, buffer }))),
+    );
+  },
   stream: (path) => attempt("read", path, () => streamOf(Deno.openSync(path), path)),
   create: (path, contents) =>
     attempt("create", path, () => {
@@ -206,18 +214,54 @@ function makeDirectory(path: string): void {
   }
 }
 
+/** Most small files fit the buffer, which saves asking for their size first. */
+function readSmallSync(
+  path: string,
+  { limit, buffer }: { limit: number; buffer: Uint8Array },
+): Uint8Array | null {
+  using file = Deno.openSync(path);
+  let length = 0;
+  while (length < buffer.length) {
+    const count = file.readSync(buffer.subarray(length));
+    if (count === null) return buffer.slice(0, length);
+    length += count;
+  }
+  if (file.statSync().size > limit) return null;
+  const bytes = Deno.readFileSync(path);
+  return bytes.length > limit ? null : bytes;
+}
+
 function listSync(directory: string): FileEntry[] {
   const entries: FileEntry[] = [];
   for (const entry of Deno.readDirSync(directory)) {
-    entries.push({ name: entry.name, ...kindAndSize(directory, entry) });
+    entries.push(
+      entry.isFile ? fileEntry(directory, entry.name) : {
+        name: entry.name,
+        ...kindAndSize(directory, entry),
+      },
+    );
   }
   return entries.sort((a, b) => a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
 }
 
-function kindAndSize(directory: string, entry: Deno.DirEntry): Pick<FileEntry, "kind" | "size"> {
+/** A file whose size is asked for when it is read: of a thousand files it seldom is. */
+function fileEntry(directory: string, name: string): FileEntry {
+  return {
+    name,
+    kind: "file",
+    get size() {
+      return kindAndSize(directory, { name }).size;
+    },
+  };
+}
+
+function kindAndSize(
+  directory: string,
+  { name }: { name: string },
+): Pick<FileEntry, "kind" | "size"> {
   let info: Deno.FileInfo;
   try {
-    info = Deno.statSync(`${directory}/${entry.name}`);
+    info = Deno.statSync(`${directory}/${name}`);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return { kind: "dangling", size: 0 };
     throw error;

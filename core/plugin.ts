@@ -283,6 +283,8 @@ export interface Files {
   list(directory: string): Promise<FileEntry[]>;
   /** The whole contents of several files, in the order asked for. */
   readAll(paths: readonly string[]): Promise<Uint8Array[]>;
+  /** The same for files of at most `limit` bytes; null stands for a larger one. */
+  readSmall(paths: readonly string[], limit: number): Promise<(Uint8Array | null)[]>;
   /** One file as a stream of chunks of at most 256 KiB. */
   stream(path: string): Promise<ReadableStream<Uint8Array>>;
   /**

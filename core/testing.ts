@@ -116,6 +116,8 @@ function fakeFiles(stored: Map<string, Uint8Array>): HostFiles {
       return Promise.resolve([...entries.values()].sort((a, b) => a.name < b.name ? -1 : 1));
     },
     readAll: (paths) => Promise.all(paths.map(read)),
+    readSmall: async (paths, limit) =>
+      (await Promise.all(paths.map(read))).map((bytes) => bytes.length > limit ? null : bytes),
     stream: async (path) => new Blob([(await read(path)).slice()]).stream(),
     create(path, contents) {
       if (stored.has(path)) {

@@ -7,8 +7,8 @@ import type { MigrationFile } from "./files.ts";
 export const LARGE_FILE_BYTES = 1 << 20;
 /** How much of the files that were read is kept, all together. */
 const KEPT_BYTES = 16 << 20;
-/** How much is read at a time. */
-const BATCH_BYTES = 4 << 20;
+/** How many files are read at a time: of the largest that are held, not too much at once. */
+const BATCH_FILES = 32;
 
 /** One file's checksum, and its bytes where they are kept. */
 export interface FileContents {
@@ -34,11 +34,13 @@ export async function readContents(
 ): Promise<Contents> {
   const contents = new Map<bigint, FileContents>();
   let kept = 0;
-  for (const batch of batches(wanted)) {
-    const all = await files.readAll(batch.map(({ path }) => path));
-    all.forEach((bytes, index) => {
+  const all = [...wanted];
+  for (let start = 0; start < all.length; start += BATCH_FILES) {
+    const batch = all.slice(start, start + BATCH_FILES);
+    const read = await files.readSmall(batch.map(({ path }) => path), LARGE_FILE_BYTES);
+    read.forEach((bytes, index) => {
       const file = batch[index];
-      if (file === undefined) return;
+      if (file === undefined || bytes === null) return;
       kept += bytes.length;
       contents.set(file.version, contentsOf(bytes, { keep: kept <= KEPT_BYTES }));
     });
@@ -57,21 +59,6 @@ function contentsOf(bytes: Uint8Array, { keep }: { keep: boolean }): FileContent
     checksumHex,
     bytes: keep ? bytes : undefined,
   };
-}
-
-function* batches(wanted: Iterable<MigrationFile>): Generator<MigrationFile[]> {
-  let batch: MigrationFile[] = [];
-  let size = 0;
-  for (const file of wanted) {
-    if (isLarge(file)) continue;
-    batch.push(file);
-    size += file.size;
-    if (size < BATCH_BYTES) continue;
-    yield batch;
-    batch = [];
-    size = 0;
-  }
-  if (batch.length > 0) yield batch;
 }
 
 /** The checksum of a file that is streamed. */

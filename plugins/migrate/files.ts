@@ -49,7 +49,14 @@ export async function listMigrationFiles(
       } else if (entry.kind === "dangling") {
         problems.push(dangling(path));
       } else {
-        found.push({ ...parsed.name, path, fileName: entry.name, size: entry.size });
+        found.push({
+          ...parsed.name,
+          path,
+          fileName: entry.name,
+          get size() {
+            return entry.size;
+          },
+        });
       }
     }
   }
