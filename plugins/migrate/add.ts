@@ -49,22 +49,6 @@ export async function add(context: Context, options: AddOptions): Promise<Result
   };
 }
 
-/**
- * Refuses flags that contradict each other.
- *
- * @throws OperationError of kind `usage` when both are given
- */
-export function oneOf<N extends string>(
-  flags: Readonly<Record<N, boolean>>,
-  [first, second]: readonly [N, N],
-): void {
-  if (!flags[first] || !flags[second]) return;
-  throw new OperationError(`The flags --${first} and --${second} exclude each other`, {
-    kind: "usage",
-    code: "usage",
-  });
-}
-
 function checkName(name: string): void {
   // deno-lint-ignore no-control-regex -- a file's name with them could not be typed again
   const bad = /[/\\\u0000-\u001f\u007f]/.exec(name)?.[0];

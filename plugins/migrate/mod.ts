@@ -36,7 +36,7 @@ const migrate = command({
   async run(context, { flags }) {
     const [{ migrate }, { versionOf }] = await Promise.all([
       import("./migrate.ts"),
-      import("./source.ts"),
+      import("./flag_values.ts"),
     ]);
     return await migrate(context, {
       directories: flags.dir,
@@ -104,7 +104,7 @@ const rollback = command({
   async run(context, { flags }) {
     const [{ rollback }, { stepsOf, versionOf }] = await Promise.all([
       import("./rollback.ts"),
-      import("./source.ts"),
+      import("./flag_values.ts"),
     ]);
     return await rollback(context, {
       directories: flags.dir,
@@ -147,7 +147,10 @@ const add = command({
     ...DIRECTORY_FLAG,
   },
   async run(context, { args, flags }) {
-    const { add, oneOf } = await import("./add.ts");
+    const [{ add }, { oneOf }] = await Promise.all([
+      import("./add.ts"),
+      import("./flag_values.ts"),
+    ]);
     oneOf(flags, ["reversible", "simple"]);
     oneOf(flags, ["sequential", "timestamp"]);
     return await add(context, {
@@ -155,6 +158,106 @@ const add = command({
       directories: flags.dir,
       simple: flags.simple,
       numbering: flags.sequential ? "sequential" : flags.timestamp ? "timestamp" : undefined,
+    });
+  },
+});
+
+const resolve = command({
+  summary: "Record one migration as applied or not applied, without running it",
+  description: "For a migration that broke off half-way, after its rest was done or undone by " +
+    "hand, and for one that cannot be rolled back by a down file.",
+  examples: [
+    { line: "observatory migrate resolve 42 --unapplied", note: "what it did was undone by hand" },
+    { line: "observatory migrate resolve 42 --applied", note: "the rest was done by hand" },
+  ],
+  effect: "write",
+  dryRun: true,
+  args: { "version": { help: "The migration's version", required: true } },
+  flags: {
+    "applied": { type: "boolean", help: "Record it as applied, with its file as it is now" },
+    "unapplied": { type: "boolean", help: "Remove its record" },
+    ...DIRECTORY_FLAG,
+    ...LOCK_FLAGS,
+  },
+  async run(context, { args, flags }) {
+    const [{ resolve }, { exactlyOneOf, versionOf }] = await Promise.all([
+      import("./resolve.ts"),
+      import("./flag_values.ts"),
+    ]);
+    return await resolve(context, {
+      version: versionOf(args.version, "VERSION"),
+      state: exactlyOneOf(flags, ["applied", "unapplied"]),
+      directories: flags.dir,
+      wait: flags["lock-wait"],
+      lock: !flags["no-lock"],
+    });
+  },
+});
+
+const repair = command({
+  summary: "Accept applied files that were changed in their form alone",
+  description:
+    "Records the present checksum of an applied file when it provably differs from what " +
+    "was applied only in its line ends, its final line feed or a byte order mark. Files with other " +
+    "changes are left as they are, and make exit code 3, unless --force names their versions.",
+  examples: [
+    { line: "observatory migrate repair --dry-run", note: "show what would be accepted" },
+    { line: "observatory migrate repair", note: "accept changes of form" },
+    {
+      line: "observatory migrate repair --force 42",
+      note: "accept version 42 whatever has changed",
+    },
+  ],
+  effect: "write",
+  dryRun: true,
+  flags: {
+    "force": {
+      type: "string",
+      repeatable: true,
+      placeholder: "VERSION",
+      help: "Accept this version's file however it has changed",
+    },
+    ...DIRECTORY_FLAG,
+    ...LOCK_FLAGS,
+  },
+  async run(context, { flags }) {
+    const [{ repair }, { versionOf }] = await Promise.all([
+      import("./repair.ts"),
+      import("./flag_values.ts"),
+    ]);
+    return await repair(context, {
+      force: flags.force.map((text) => versionOf(text, "--force")),
+      directories: flags.dir,
+      wait: flags["lock-wait"],
+      lock: !flags["no-lock"],
+    });
+  },
+});
+
+const baseline = command({
+  summary: "Record all migrations up to a version as applied, without running them",
+  description: "For a database whose schema was made otherwise: the first `migrate` after it " +
+    "applies what comes after the version.",
+  examples: [
+    {
+      line: "observatory migrate baseline 20240101000000",
+      note: "the schema is that of this version",
+    },
+  ],
+  effect: "write",
+  dryRun: true,
+  args: { "version": { help: "The last version that the schema holds", required: true } },
+  flags: { ...DIRECTORY_FLAG, ...LOCK_FLAGS },
+  async run(context, { args, flags }) {
+    const [{ baseline }, { versionOf }] = await Promise.all([
+      import("./baseline.ts"),
+      import("./flag_values.ts"),
+    ]);
+    return await baseline(context, {
+      version: versionOf(args.version, "VERSION"),
+      directories: flags.dir,
+      wait: flags["lock-wait"],
+      lock: !flags["no-lock"],
     });
   },
 });
@@ -168,5 +271,8 @@ export default definePlugin({
     "migrate status": status,
     "migrate rollback": rollback,
     "migrate add": add,
+    "migrate resolve": resolve,
+    "migrate repair": repair,
+    "migrate baseline": baseline,
   },
 });

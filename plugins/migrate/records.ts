@@ -22,7 +22,7 @@ export interface Records {
 const SINCE_BEGIN = "(extract(epoch FROM pg_catalog.clock_timestamp() - " +
   "pg_catalog.transaction_timestamp()) * 1000000000)::pg_catalog.int8";
 /** The execution time of a migration that has not ended, as sqlx writes it. */
-const NOT_KNOWN = -1n;
+export const NOT_KNOWN = -1n;
 
 /** Records a file as applied. */
 export function recordsOfApplying({ table }: Bookkeeping, file: MigrationFile): Records {

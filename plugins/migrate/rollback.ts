@@ -1,20 +1,16 @@
 /** `migrate rollback`: takes the newest migrations back, by their down files. */
 import type { Context, Result, Session } from "../../core/plugin.ts";
 import { applyAlone } from "./alone.ts";
-import type { MigrationFile, MigrationFiles } from "./files.ts";
-import {
-  type AppliedMigration,
-  findBookkeeping,
-  type History,
-  readHistory,
-  SQLX_SESSION,
-} from "./history.ts";
+import type { MigrationFiles } from "./files.ts";
+import { type AppliedMigration, findBookkeeping, type History, readHistory } from "./history.ts";
 import { type Locked, type LockFlags, underLock } from "./locked.ts";
+import { withFilesAndSession } from "./opened.ts";
 import { changedFiles, dirtyRows, missingFiles } from "./plan.ts";
 import { type Problem, refuse } from "./problems.ts";
 import { recordsOfRollback } from "./records.ts";
 import { readScripts, type Script } from "./script.ts";
-import { checksumsOf, directoriesOf, readSource, type Source } from "./source.ts";
+import { checksumsOf, type Source } from "./source.ts";
+import { type Told, told } from "./told.ts";
 import { applyTogether, beforeIt } from "./transaction.ts";
 import { watchBlockers } from "./watch.ts";
 
@@ -42,29 +38,18 @@ interface Work {
  *   changed; otherwise of what failed, with the place in the file
  */
 export async function rollback(context: Context, options: RollbackOptions): Promise<Result> {
-  const opening = context.db.session(SQLX_SESSION);
-  // Its failure is told below, after what is wrong with the files.
-  opening.catch(() => {});
-  const source = await readSource(context, directoriesOf(context, options.directories));
-  const session = await opening;
-  try {
+  return await withFilesAndSession(context, options.directories, async ({ session, source }) => {
     const work: Work = { context, session, source, options };
     const history = await readHistory(session);
     const chosen = await choose(work, history);
-    if (!context.dryRun && chosen.length > 0) {
-      context.log.info(
-        chosen.length === 1
-          ? "Rolling back the last migration..."
-          : `Rolling back the last ${chosen.length} migrations...`,
-      );
-    }
-    const done = context.dryRun || chosen.length === 0
-      ? []
-      : await rollBackLocked(work, { history, chosen });
-    return resultOf(work, { chosen, done });
-  } finally {
-    await session.close();
-  }
+    if (context.dryRun || chosen.length === 0) return resultOf(work, { chosen, done: [] });
+    context.log.info(
+      chosen.length === 1
+        ? "Rolling back the last migration..."
+        : `Rolling back the last ${chosen.length} migrations...`,
+    );
+    return resultOf(work, { chosen, done: await rollBackLocked(work, { history, chosen }) });
+  });
 }
 
 /** Chooses what is taken back and reads its files, or refuses. */
@@ -143,7 +128,7 @@ function irreversible(wanted: readonly AppliedMigration[], files: MigrationFiles
 async function rollBackLocked(
   work: Work,
   first: { readonly history: History; readonly chosen: readonly Script[] },
-): Promise<Told[]> {
+): Promise<RolledBack[]> {
   const { context, session, options } = work;
   return await underLock(context, { ...options, session }, async (locked) => {
     const bookkeeping = await findBookkeeping(session);
@@ -156,19 +141,15 @@ async function rollBackLocked(
   });
 }
 
-/** One migration in the result; versions are text, since JSON readers round large numbers. */
-interface Told {
-  readonly version: string;
-  readonly description: string;
-  readonly file: string;
+interface RolledBack extends Told {
   readonly duration_ms: number;
 }
 
 async function rollBackAll(
   { context, session }: Work,
   { locked, chosen, table }: { locked: Locked; chosen: readonly Script[]; table: string },
-): Promise<Told[]> {
-  const done: Told[] = [];
+): Promise<RolledBack[]> {
+  const done: RolledBack[] = [];
   const watch = watchBlockers(context, { pid: session.pid, lockKey: locked.lockKey });
   try {
     for (const script of chosen) {
@@ -191,13 +172,9 @@ async function rollBackAll(
   }
 }
 
-function told({ version, description, path }: MigrationFile): Omit<Told, "duration_ms"> {
-  return { version: String(version), description, file: path };
-}
-
 function resultOf(
   { context: { dryRun, log, db }, options: { to } }: Work,
-  { chosen, done }: { chosen: readonly Script[]; done: readonly Told[] },
+  { chosen, done }: { chosen: readonly Script[]; done: readonly RolledBack[] },
 ): Result {
   const planned = chosen.map(({ file }) => told(file));
   const lines = dryRun

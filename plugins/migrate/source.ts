@@ -1,8 +1,7 @@
 /** What the directories hold, read while the connection is being opened. */
-import { type Context, OperationError } from "../../core/plugin.ts";
+import type { Context } from "../../core/plugin.ts";
 import { checksumOfLarge, type Contents, isLarge, readContents } from "./contents.ts";
 import { listMigrationFiles, type MigrationFiles } from "./files.ts";
-import { parseVersion } from "./names.ts";
 
 /** Files with the contents of the small ones. */
 export interface Source {
@@ -38,38 +37,4 @@ export async function checksumsOf(
     else if (isLarge(file)) checksums.set(version, await checksumOfLarge(files, file.path));
   }
   return checksums;
-}
-
-/**
- * Reads the value of a flag or argument that names a version.
- *
- * @throws OperationError of kind `usage` when it is none
- */
-export function versionOf(text: string, label: string): bigint {
-  const version = parseVersion(text);
-  if (version !== undefined) return version;
-  throw new OperationError(`The value "${text}" of ${label} is not a version`, {
-    kind: "usage",
-    code: "usage",
-    hint: "A version is the number that a file's name begins with, such as 20240101000000 or 0001",
-  });
-}
-
-/**
- * Reads how many migrations are to be taken back.
- *
- * @throws OperationError of kind `usage` when it is no count, or given beside a version
- */
-export function stepsOf(steps: number | undefined, to: string | undefined): number {
-  if (steps !== undefined && to !== undefined) {
-    throw new OperationError("The flags --steps and --to exclude each other", {
-      kind: "usage",
-      code: "usage",
-    });
-  }
-  if (steps === undefined || (Number.isInteger(steps) && steps > 0)) return steps ?? 1;
-  throw new OperationError(`The value ${steps} of --steps is not a whole number above 0`, {
-    kind: "usage",
-    code: "usage",
-  });
 }

@@ -1,10 +1,11 @@
 /** `migrate status`: what is applied, what is pending, and what is wrong; changes nothing. */
 import type { Context, Result, Session } from "../../core/plugin.ts";
 import { hex } from "./contents.ts";
-import { type AppliedMigration, queryHistory, SQLX_SESSION } from "./history.ts";
+import { type AppliedMigration, queryHistory } from "./history.ts";
+import { withFilesAndSession } from "./opened.ts";
 import { changedFiles, dirtyRows, missingFiles, outOfOrder, unversionedFiles } from "./plan.ts";
 import type { Problem } from "./problems.ts";
-import { checksumsOf, directoriesOf, readSource, type Source } from "./source.ts";
+import { checksumsOf, type Source } from "./source.ts";
 
 /** What is asked for. */
 export interface StatusOptions {
@@ -43,38 +44,41 @@ interface Line {
  * @throws OperationError when the files or the database cannot be read
  */
 export async function status(context: Context, options: StatusOptions): Promise<Result> {
-  const opening = context.db.session(SQLX_SESSION);
-  // Its failure is told below, after what is wrong with the files.
-  opening.catch(() => {});
-  const source = await readSource(context, directoriesOf(context, options.directories));
-  const session = await opening;
-  try {
+  return await withFilesAndSession(context, options.directories, async ({ session, source }) => {
     const rows = await readRows(session);
     const versions = new Set([...rows.keys(), ...source.files.ups.keys()]);
     const checksums = await checksumsOf(context, { source, versions });
-    const view: View = { source, rows, checksums };
-    const problems = problemsOf(view);
-    const lines = linesOf(view, problems);
-    const pending = lines.filter(({ state }) => state === "pending").length;
-    const applied = [...rows.values()].filter(({ success }) => success).length;
-    if (!options.exitCode) { for (const { message } of problems) context.log.warn(message); }
-    return {
-      data: {
-        database: context.db.target.database,
-        applied,
-        pending,
-        last_applied_at: lastOf(rows),
-        migrations: lines,
-        problems,
-      },
-      text: textOf(lines, { applied, pending, last: lastOf(rows) }),
-      ...(options.exitCode
-        ? { problems: [...pendingProblem(pending), ...problems.map(({ message }) => message)] }
-        : {}),
-    };
-  } finally {
-    await session.close();
+    return resultOf({ source, rows, checksums }, { context, exitCode: options.exitCode });
+  });
+}
+
+function resultOf(
+  view: View,
+  { context, exitCode }: { context: Context; exitCode: boolean },
+): Result {
+  const { rows } = view;
+  const problems = problemsOf(view);
+  const lines = linesOf(view, problems);
+  const pending = lines.filter(({ state }) => state === "pending").length;
+  const applied = [...rows.values()].filter(({ success }) => success).length;
+  const last = lastOf(rows);
+  if (!exitCode) {
+    for (const { message } of problems) context.log.warn(message);
   }
+  return {
+    data: {
+      database: context.db.target.database,
+      applied,
+      pending,
+      last_applied_at: last,
+      migrations: lines,
+      problems,
+    },
+    text: textOf(lines, { applied, pending, last }),
+    ...(exitCode
+      ? { problems: [...pendingProblem(pending), ...problems.map(({ message }) => message)] }
+      : {}),
+  };
 }
 
 interface View {
