@@ -51,7 +51,8 @@ export async function makeAuthority(): Promise<Authority> {
     directory,
     certFile: path("ca.crt"),
     async issue({ commonName = "test", alternativeNames = [], days = 2, hash = "sha256" }) {
-      const name = `issued${++issued}`;
+      const serial = ++issued;
+      const name = `issued${serial}`;
       const [request, certFile, keyFile, extensions] = ["csr", "crt", "key", "ext"]
         .map((extension) => path(`${name}.${extension}`)) as [string, string, string, string];
       await Deno.writeTextFile(
@@ -66,7 +67,7 @@ export async function makeAuthority(): Promise<Authority> {
       await openssl(["req", ...newKey(keyFile), "-out", request, "-subj", `/CN=${commonName}`]);
       await openssl(
         ["x509", "-req", "-in", request, "-CA", path("ca.crt"), "-CAkey", path("ca.key")],
-        ["-CAcreateserial", "-out", certFile, "-days", `${days}`, `-${hash}`],
+        ["-set_serial", `${serial}`, "-out", certFile, "-days", `${days}`, `-${hash}`],
         ["-extfile", extensions],
       );
       await Deno.chmod(keyFile, 0o600);
