@@ -33,6 +33,8 @@ async function main(args: readonly string[]): Promise<number> {
   const program = await compiledProgram();
   await using server = await startServer();
   const env = {
+    // Most tests wait for a server or a program, so more of them run than there are processors.
+    DENO_JOBS: String(2 * navigator.hardwareConcurrency),
     ...ownEnvironment(),
     [TEST_SERVER_VARIABLE]: server.url(),
     [BINARY_VARIABLE]: program.path ?? "",
