@@ -15,7 +15,7 @@ export type CompiledProgram =
   | { readonly path?: never; readonly missing: string };
 
 /** How long a build of other sources is kept, in milliseconds. */
-const KEPT = 60 * 60 * 1000;
+const KEPT = 20 * 60 * 1000;
 
 /**
  * Gives the compiled program: the one that the test run names, else one built
