@@ -15,6 +15,7 @@ const DOUBLE_QUOTE = 34;
 const QUOTE = 39;
 const OPEN = 40;
 const CLOSE = 41;
+const POINT = 46;
 
 /** Passes over plain text; the fields tell what was passed. */
 export class PlainText {
@@ -93,8 +94,15 @@ function endOfTokens(piece: Uint8Array, from: number, to: number): number {
   return end;
 }
 
+/** A number takes in what follows it directly, points included, as it does everywhere here. */
 function beginOfWord(piece: Uint8Array, from: number, to: number): number {
-  let begin = to;
-  while (begin > from && CONTINUES_TAG[piece[begin - 1]!] === 1) begin--;
-  return begin < to ? begin : -1;
+  let word = to;
+  while (word > from && CONTINUES_TAG[piece[word - 1]!] === 1) word--;
+  let number = -1;
+  for (let i = to; i > from && (CONTINUES_TAG[piece[i - 1]!] === 1 || piece[i - 1] === POINT);) {
+    i--;
+    const begins = i === from || CONTINUES_TAG[piece[i - 1]!] === 0;
+    if (begins && CLASS[piece[i]!] === DIGIT) number = i;
+  }
+  return number >= 0 ? number : word < to ? word : -1;
 }

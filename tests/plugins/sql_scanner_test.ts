@@ -47,6 +47,7 @@ const SPLITS: Readonly<Record<string, readonly string[]>> = {
     "«select E'\\\n;';»«select 2;»",
     "«select 1, 'x', E'\\';', 'y', E'\\';'\n' ;\\'' , 'z\\';»«select 2;»",
     "«select a, b, c, d, e, f, E'\\';', ge'\\';»«select 2;»",
+    "«select a, b, c, d, 1.e'\\';»«select a.b.c, d.e'\\';';»«select a.b, c, 1.5.e'\\';»",
   ],
   "quoted identifiers": [
     '«select ";";»«select "a"";";»«select u&";";»',
