@@ -201,7 +201,9 @@ async function runCommand(
   const input = readCommandLine(words, { entry, env }).input();
   const flags = input.hostFlags;
   for (const secret of input.secrets) run.redactor.add(secret);
+  // What writes is begun only under a configuration that is valid as a whole.
   if (command.database === "none") configuration.check();
+  else if (command.effect !== "read") configuration.connection();
   // 6. The context; the database is opened when first used, and closed here.
   const dryRun = flags["dry-run"] === true;
   const { createContext } = await import("./context.ts");

@@ -135,15 +135,17 @@ class Reader {
 
   /** Takes one parameter; its value stands at `span` of the text, in the form written there. */
   take(key: string, value: string, span: readonly [start: number, end: number]): void {
-    if (SECRET.test(key)) {
-      this.#secretSpans.push([span[0], span[1]]);
-      this.#secrets.add(value).add(this.text.slice(...span));
-    }
+    if (SECRET.test(key)) this.#keepSecret(value, span);
     const name = ALIASES[key] ?? PARAMETER_NAMES.find((known) => known === key);
     if (name !== undefined) {
       this.knowsAny = true;
       this.#store(name, value);
-    } else this.#takeOther(key, value);
+    } else this.#takeOther(key, value, span);
+  }
+
+  #keepSecret(value: string, span: readonly [start: number, end: number]): void {
+    this.#secretSpans.push([span[0], span[1]]);
+    this.#secrets.add(value).add(this.text.slice(...span));
   }
 
   #store(name: ParameterName, value: string): void {
@@ -154,7 +156,7 @@ class Reader {
     else this.#values.set(name, value);
   }
 
-  #takeOther(key: string, value: string): void {
+  #takeOther(key: string, value: string, span: readonly [start: number, end: number]): void {
     const option = /^options\[(.+)\]$/.exec(key);
     if (option !== null) {
       // The server splits its options at spaces that no backslash stands before.
@@ -171,6 +173,8 @@ class Reader {
       this.#warnings.push(`"${key}" of ${this.#origin} is not supported and has no effect`);
       return;
     }
+    // What nobody knows may be a misspelt password.
+    if (!SECRET.test(key)) this.#keepSecret(value, span);
     // Behind a password that was not encoded, what looks like a name may be a part of it.
     const shown = !this.#holdsPassword && /^[A-Za-z][\w.-]{0,40}$/.test(key) ? ` "${key}"` : "";
     this.#warnings.push(`${this.#origin} holds an unknown parameter${shown}, which has no effect`);

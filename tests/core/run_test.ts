@@ -824,6 +824,22 @@ Deno.test("run: a configuration that is not valid is exit 2 with all its problem
   assert.match(stderr, /BACKUP_RETENTION_DAYS/);
 });
 
+Deno.test("run: what writes is not begun under a connection that cannot be meant", async () => {
+  for (const [effect, exit, ran] of [["write", 2, false], ["read", 0, true]] as const) {
+    let began = false;
+    const plugin = working({
+      effect,
+      database: "database",
+      run: () => {
+        began = true;
+        return Promise.resolve({ data: null });
+      },
+    });
+    const { code } = await runWith(["work"], plugin, { env: { DB_PORT: "http" } });
+    assert.deepEqual([code, began], [exit, ran], effect);
+  }
+});
+
 Deno.test("run: a command without a database has none, and says so", async () => {
   const plugin = working({ run: async (ctx) => ({ data: await ctx.db.query("SELECT 1") }) });
   const { code, stderr } = await runWith(["work"], plugin);
