@@ -1,11 +1,8 @@
 import assert from "assert";
 import { OperationError } from "../../core/plugin.ts";
 import { scanSql, SqlScanner } from "../../plugins/migrate/sql_scanner.ts";
-import {
-  lookUpFirstWord,
-  type SqlStatement,
-  type SqlStatementKind,
-} from "../../plugins/migrate/sql_statement.ts";
+import { lookUpFirstWord, type SqlStatement } from "../../plugins/migrate/sql_statement.ts";
+import { STATEMENTS_BY_KIND } from "./sql_kinds.ts";
 import { splitByReference } from "./sql_reference.ts";
 
 const encoder = new TextEncoder();
@@ -124,133 +121,8 @@ Deno.test("scanSql: parts statements where the server and psql do", async (t) =>
   }
 });
 
-const KINDS: Readonly<Record<SqlStatementKind, readonly string[]>> = {
-  "begin": [
-    "begin",
-    "BEGIN WORK;",
-    "begin transaction isolation level serializable",
-    "start transaction read only",
-  ],
-  "commit": ["commit", "COMMIT WORK", "end;", "END TRANSACTION", "commit and no chain", "/**/end"],
-  "rollback": ["rollback", "ABORT", "rollback work", "rollback transaction and no chain"],
-  "savepoint": [
-    "savepoint a",
-    "release a",
-    "RELEASE SAVEPOINT a",
-    "rollback to a",
-    "rollback to savepoint a",
-    "ROLLBACK WORK TO a",
-    "rollback transaction to savepoint a",
-  ],
-  "prepared": ["prepare transaction 'x'", "commit prepared 'x'", "rollback prepared 'x'"],
-  "copy-stdin": [
-    "copy t from stdin",
-    "COPY s.t (a, b) FROM STDIN WITH (FORMAT csv)",
-    `copy "t" ("from", b) from stdin csv header`,
-    `copy t (${Array.from({ length: 200 }, (_, i) => `c${i}`)}) from stdin`,
-    "copy binary t from stdin",
-    "copy t from/**/stdin",
-    "copy t from stdout",
-    "copy t from stdin where a > 1",
-  ],
-  "psql-command": ["\\restrict x", "\\.", "\\i file.sql", "\\"],
-  "no-transaction": [
-    "create index concurrently on t (a)",
-    "create unique index concurrently if not exists i on t (a)",
-    "drop index concurrently if exists i",
-    "reindex index concurrently i",
-    "reindex (verbose, tablespace x) table concurrently t",
-    "reindex (concurrently) table t",
-    "reindex (concurrently true, verbose) index i",
-    "reindex database d",
-    "reindex (verbose) system d",
-    "reindex schema s",
-    "vacuum",
-    "VACUUM (FULL, ANALYZE) t",
-    "create database d",
-    "drop database if exists d",
-    "alter database d set tablespace x",
-    "create tablespace x location '/x'",
-    "drop tablespace x",
-    "alter system set work_mem = '1MB'",
-    "create subscription s connection 'connect=false' publication p",
-    "create subscription s connection 'x' publication p with (create_slot, connect = true)",
-    "drop subscription s",
-    "alter subscription s refresh publication",
-    "alter subscription s add publication p",
-    "alter table t detach partition p concurrently",
-    "alter table if exists only s.t detach partition s.p concurrently",
-    "cluster",
-    "cluster verbose;",
-    "cluster (verbose)",
-    "discard all",
-  ],
-  "timescale-no-transaction": [
-    "create materialized view v with (timescaledb.continuous) as select 1",
-    "create materialized view v with (timescaledb.continuous) as select 1 with data;",
-    "CREATE MATERIALIZED VIEW IF NOT EXISTS s.v (a, b) WITH (tsdb.continuous = true) AS SELECT 1",
-    "create materialized view v with (fillfactor = 70, timescaledb . continuous, timescaledb.x) as select 1",
-    "create materialized view v with (timescaledb.continuous) as select 1 with no data, 1",
-    "call refresh_continuous_aggregate('v', null, null)",
-    "CALL public.refresh_continuous_aggregate('v', null, null);",
-    `call "public"."refresh_continuous_aggregate"('v', null, null)`,
-  ],
-  "timescale-update": [
-    "alter extension timescaledb update",
-    `ALTER EXTENSION "timescaledb" UPDATE TO '2.20.0';`,
-  ],
-  "other": [
-    "select 1",
-    "é",
-    "(select 1)",
-    "prepare transaction as select 1",
-    "prepare commit as select 1",
-    "start x",
-    "copy t to stdout",
-    "copy t from '/stdin'",
-    "copy t from program 'stdin'",
-    "copy (select * from stdin) to stdout",
-    "copy (select a from stdin, b) to program 'x'",
-    `copy "from" to stdin`,
-    "create index i on concurrently.t (a)",
-    "create table concurrently (a int)",
-    "drop index i, concurrently",
-    "reindex table t",
-    "reindex (concurrently false) table t",
-    "reindex table schema",
-    "reindex table concurrently_t",
-    "cluster t",
-    "cluster t using i",
-    "cluster (verbose) t",
-    "analyze",
-    "alter database d set work_mem = 1",
-    "alter type t add value 'x'",
-    "alter table t drop column concurrently",
-    "alter table t detach partition p",
-    "alter table t detach partition p finalize",
-    "refresh materialized view concurrently v",
-    "create subscription s connection 'x' publication p with (connect = false)",
-    "create subscription s connection 'x' publication p with (create_slot = off, slot_name = none)",
-    "alter subscription s add publication p with (refresh = false)",
-    "alter subscription s disable",
-    "create materialized view v as select 1",
-    "create materialized view v with (timescaledb.continuous = false) as select 1",
-    "create materialized view v with (timescaledb.continuous) as select 1 with no data",
-    "create materialized view v as select 'timescaledb.continuous'",
-    "create table t (a int) with (timescaledb.continuous)",
-    "call refresh_continuous_aggregates('v')",
-    "call f(refresh_continuous_aggregate(1))",
-    "alter extension timescaledb set schema x",
-    "alter extension timescaledb_toolkit update",
-    "alter extension postgis update",
-    "discard temp",
-    "set transaction read only",
-    "create function begin() returns int language sql return 1",
-  ],
-};
-
 Deno.test("scanSql: tells what a statement is by its text", async (t) => {
-  for (const [kind, texts] of Object.entries(KINDS)) {
+  for (const [kind, texts] of Object.entries(STATEMENTS_BY_KIND)) {
     await t.step(kind, () => {
       for (const text of texts) {
         assert.equal(only(text).kind, kind, text);
@@ -262,7 +134,7 @@ Deno.test("scanSql: tells what a statement is by its text", async (t) => {
 });
 
 Deno.test("scanSql: tells the kind of each statement apart from those before it", () => {
-  const all = Object.entries(KINDS).flatMap(([kind, texts]) =>
+  const all = Object.entries(STATEMENTS_BY_KIND).flatMap(([kind, texts]) =>
     texts.filter(() => kind !== "psql-command" && kind !== "copy-stdin").map((text) => ({
       kind,
       text: text.replace(/;?$/, ";"),
