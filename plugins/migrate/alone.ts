@@ -11,7 +11,7 @@ import { buildIndex, buildsConcurrently } from "./concurrent_index.ts";
 import { isLarge, sameBytes } from "./contents.ts";
 import { failure, isConnectionLoss } from "./failure.ts";
 import { type Piece, readPieces } from "./pieces.ts";
-import { ScriptRules } from "./rules.ts";
+import { isLasting, ScriptRules } from "./rules.ts";
 import { changedMeanwhile, type Checked, readWhole, type Script } from "./script.ts";
 import type { MigrationFile } from "./files.ts";
 import { resolveHint } from "./plan.ts";
@@ -22,7 +22,7 @@ import type { ApplyOptions } from "./transaction.ts";
 interface Position {
   /** Statements that are done. */
   done: number;
-  /** Of these, the ones that leave something in the database. */
+  /** Of these, the ones that left something in the database. */
   kept: number;
   /** What `kept` was before a transaction that the file has begun itself; undefined outside of one. */
   keptBefore: number | undefined;
@@ -35,9 +35,9 @@ interface Position {
 /**
  * Applies a file statement by statement, each a simple query that is waited for.
  *
- * A single statement is recorded after it, as sqlx does it. Several are recorded
- * as broken off before the first and as applied after the last: should one of
- * them fail, both tools know that the file is half applied.
+ * When only one of them leaves something behind, it is recorded after it, as sqlx
+ * does it. Otherwise the file is recorded as broken off before the first and as
+ * applied after the last: should one fail, both tools know that it is half applied.
  *
  * @throws OperationError with the place in the file and what is left to do
  */
@@ -46,11 +46,11 @@ export async function applyAlone(
   script: Script & { readonly checked: Checked },
   options: ApplyOptions,
 ): Promise<void> {
-  const { checksum, statements } = script.checked;
+  const { checksum, lasting } = script.checked;
   const { session, records } = options;
-  const several = statements > 1;
+  const marked = lasting > 1;
   const started = context.now();
-  if (several) await write(session, records.started(checksum));
+  if (marked) await markStarted(script, options);
   const position: Position = {
     done: 0,
     kept: 0,
@@ -67,11 +67,24 @@ export async function applyAlone(
     }
     position.piece = undefined;
     if (!sameBytes(new Uint8Array(hash.digest()), checksum)) throw changedMeanwhile(script.file);
+    const nanoseconds = BigInt(Math.round((context.now() - started) * 1e6));
+    await write(session, records.finished(checksum, { started: marked, nanoseconds }));
   } catch (error) {
     throw await brokenOff(error, { context, script, options, position });
   }
-  const nanoseconds = BigInt(Math.round((context.now() - started) * 1e6));
-  await write(session, records.finished(checksum, { started: several, nanoseconds }));
+}
+
+async function markStarted(
+  { file, checked }: Script & { readonly checked: Checked },
+  { session, records, before }: ApplyOptions,
+): Promise<void> {
+  try {
+    await write(session, records.started(checked.checksum));
+  } catch (error) {
+    if (!(error instanceof DatabaseError)) throw error;
+    const facts = [`Nothing of this file was done${before}`];
+    throw failure(error, { file, part: "record", facts });
+  }
 }
 
 async function write(session: Session, { sql, params }: Step): Promise<void> {
@@ -117,13 +130,13 @@ async function runStatement(
   }
 }
 
-function advance(position: Position, { kind, words, chain }: SqlStatement): void {
+function advance(position: Position, statement: SqlStatement): void {
+  const { kind, chain } = statement;
   position.done++;
   if (kind === "begin" || chain) position.keptBefore ??= position.kept;
   else if (kind === "rollback") undo(position);
   else if (kind === "commit" || kind === "prepared") position.keptBefore = undefined;
-  // Settings of the session are gone with it; everything else may stay.
-  else if (words[0] !== "SET" && words[0] !== "RESET" && words[0] !== "SHOW") position.kept++;
+  else if (isLasting(statement)) position.kept++;
 }
 
 function undo(position: Position): void {
@@ -131,31 +144,46 @@ function undo(position: Position): void {
   position.keptBefore = undefined;
 }
 
-/** Leaves the history telling the truth, and makes the error of what happened. */
-async function brokenOff(
+/** What the history says of a file that broke off. */
+type Recorded = "half" | "not at all" | "unknown";
+
+/** Leaves the history telling the truth, as far as the server can still be spoken to. */
+async function settle(
   error: unknown,
   { context, script, options, position }: Running & { readonly context: Context },
-): Promise<unknown> {
+): Promise<Recorded> {
+  const { session, records } = options;
   const { file, checked } = script;
-  const { session, records, before } = options;
-  const several = checked.statements > 1;
-  let half = several;
-  if (several && !isConnectionLoss(error) && !context.signal.aborted) {
-    try {
-      if (position.keptBefore !== undefined) await session.query("ROLLBACK");
-      undo(position);
-      if (position.kept === 0) {
-        await write(session, records.withdrawn());
-        half = false;
-      }
-    } catch (second) {
-      context.log.debug(`Cannot take back that migration ${file.version} has begun: ${second}`);
+  const marked = checked.lasting > 1;
+  const unsettled = marked ? "half" : "unknown";
+  if (isConnectionLoss(error) || context.signal.aborted) return unsettled;
+  try {
+    if (position.keptBefore !== undefined) await session.query("ROLLBACK");
+    undo(position);
+    if (position.kept === 0) {
+      if (marked) await write(session, records.withdrawn());
+      return "not at all";
     }
+    if (!marked) await write(session, records.started(checked.checksum));
+    return "half";
+  } catch (second) {
+    context.log.debug(`Cannot record how migration ${file.version} ended: ${second}`);
+    return unsettled;
   }
-  const facts = [...position.facts, outcome(half, { script, position }) + before];
-  const hint = half ? resolveAdvice(file) : undefined;
+}
+
+async function brokenOff(
+  error: unknown,
+  running: Running & { readonly context: Context },
+): Promise<unknown> {
+  const { context, script, options, position } = running;
+  const { file } = script;
+  const recorded = await settle(error, running);
+  const facts = [...position.facts, outcome(recorded, running) + options.before];
+  const hint = recorded === "half" ? resolveAdvice(file) : undefined;
   if (error instanceof DatabaseError) {
-    return failure(error, { file, part: "file", sent: position.piece, facts, hint });
+    const part = position.piece === undefined ? "record" : "file";
+    return failure(error, { file, part, sent: position.piece, facts, hint });
   }
   if (error instanceof OperationError) {
     const { kind, code, details, message } = error;
@@ -175,17 +203,19 @@ async function brokenOff(
   return error;
 }
 
-function outcome(
-  half: boolean,
-  { script: { file, checked }, position }: Pick<Running, "script" | "position">,
-): string {
-  if (!half) {
-    return file.kind === "down"
-      ? "The migration is still recorded as applied"
-      : "Nothing of this file was kept, and it is not recorded";
+function outcome(recorded: Recorded, { script: { file, checked }, position }: Running): string {
+  const done = `${position.done} of ${checked.statements} statements of this file are done`;
+  switch (recorded) {
+    case "half":
+      return `${done}; migration ${file.version} is recorded as broken off half-way`;
+    case "unknown":
+      return `${done}, and what became of the next one is not known; ` +
+        `see what \`observatory migrate status\` says of migration ${file.version}`;
+    default:
+      return file.kind === "down"
+        ? "The migration is still recorded as applied"
+        : "Nothing of this file was kept, and it is not recorded";
   }
-  return `${position.done} of ${checked.statements} statements of this file are done; ` +
-    `migration ${file.version} is recorded as broken off half-way`;
 }
 
 function resolveAdvice({ version, kind }: MigrationFile): string {

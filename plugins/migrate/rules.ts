@@ -19,7 +19,9 @@ export const NO_TRANSACTION = "-- no-transaction";
 
 const OTHER_TRANSACTIONS =
   `Put what belongs together into one file each, or make "${NO_TRANSACTION}" the file's first line: ` +
-  "its statements then run one by one, and what is done stays done when a later one fails";
+  "its statements then run one by one, and what is done stays done when a later one fails. " +
+  "A file that must not change, as it is applied elsewhere, can be run by `psql -f` and recorded by " +
+  "`observatory migrate resolve VERSION --applied`";
 
 /**
  * Goes through the statements of one file in order and tells which are sent.
@@ -39,6 +41,8 @@ export class ScriptRules {
   begin: SqlStatement | undefined;
   /** How many statements are sent. */
   sent = 0;
+  /** How many of these leave something in the database. */
+  lasting = 0;
   #open: SqlStatement | undefined;
   #ended: SqlStatement | undefined;
 
@@ -52,6 +56,7 @@ export class ScriptRules {
     if (statement.kind === "psql-command") this.#fault(statement, psqlCommand(statement));
     const sent = this.noTransaction ? this.#alone(statement) : this.#together(statement);
     if (sent) this.sent++;
+    if (sent && isLasting(statement)) this.lasting++;
     return sent;
   }
 
@@ -127,6 +132,12 @@ export class ScriptRules {
     if (this.faults.some(({ code }) => code === fault.code)) return;
     this.faults.push({ ...fault, statement });
   }
+}
+
+/** Whether a statement leaves something: settings are gone with the session, and transactions are not things. */
+export function isLasting({ kind, words: [word] }: SqlStatement): boolean {
+  if (kind === "begin" || kind === "commit" || kind === "rollback") return false;
+  return word !== "SET" && word !== "RESET" && word !== "SHOW";
 }
 
 /** Whether a BEGIN says more than BEGIN [WORK | TRANSACTION] or START TRANSACTION. */

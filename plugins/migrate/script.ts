@@ -23,6 +23,8 @@ export interface Checked {
   readonly checksum: Uint8Array;
   /** How many statements are sent. */
   readonly statements: number;
+  /** How many of these leave something in the database. */
+  readonly lasting: number;
   /** What the transaction begins with: BEGIN, or the file's own with its options. */
   readonly begin: string | Uint8Array;
   /** Statements that are not sent, in bytes: BEGIN and COMMIT. */
@@ -104,6 +106,7 @@ async function readSmall(
   const checked: Checked = {
     checksum: known?.checksum ?? sha384(bytes),
     statements: rules.sent,
+    lasting: rules.lasting,
     begin: rules.begin === undefined ? "BEGIN" : bytes.slice(rules.begin.start, rules.begin.end),
     leftOut,
     bytes: known?.bytes,
@@ -141,6 +144,7 @@ async function readLarge(
   const checked: Checked = {
     checksum: new Uint8Array(hash.digest()),
     statements: rules.sent,
+    lasting: rules.lasting,
     begin: "BEGIN",
     leftOut: [],
     bytes: undefined,

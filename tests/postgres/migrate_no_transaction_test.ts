@@ -155,7 +155,8 @@ Deno.test("migrate: the run after a signal during an index build drops what it l
   });
   assert.equal((await project.run(["migrate"])).exit, 0);
   await project.write({
-    "migrations/2_b.sql": "-- no-transaction\nCREATE INDEX CONCURRENTLY i ON a (id);",
+    "migrations/2_b.sql":
+      "-- no-transaction\nSET lock_timeout = '1min';\nCREATE INDEX CONCURRENTLY i ON a (id);",
   });
   const other = await project.database.connect();
   try {
@@ -171,6 +172,8 @@ Deno.test("migrate: the run after a signal during an index build drops what it l
     const { exit, stderr } = await started.ended;
     assert.equal(exit, 130);
     assert.match(stderr, /\[WARNING\] .*may have left an invalid index; the next run drops it/);
+    assert.match(stderr, /1 of 2 statements of this file are done/);
+    assert.deepEqual(await project.database.query(ROWS), [{ version: "1", success: true }]);
     await other.query("COMMIT");
     const again = await project.run(["migrate"]);
     assert.equal(again.exit, 0, again.stderr);
@@ -179,4 +182,31 @@ Deno.test("migrate: the run after a signal during an index build drops what it l
   } finally {
     await other.end();
   }
+});
+
+Deno.test("migrate: tells when the connection breaks between statements, and what is recorded then", async () => {
+  await using project = await migrationProject({
+    files: {
+      "migrations/1_a.sql": "-- no-transaction\nCREATE TABLE a ();\nCREATE TABLE b ();\n" +
+        "SELECT pg_terminate_backend(pg_backend_pid());\n",
+    },
+  });
+  const { exit, stderr } = await project.run(["migrate"]);
+  assert.equal(exit, 5);
+  assert.match(stderr, /The connection to .* was lost: terminating connection/);
+  assert.match(
+    stderr,
+    /2 of 3 statements of this file are done; migration 1 is recorded as broken off/,
+  );
+  assert.deepEqual(await project.database.query(ROWS), [{ version: "1", success: false }]);
+});
+
+Deno.test("migrate: marks a file as broken off when what follows its one lasting statement fails", async () => {
+  await using project = await migrationProject({
+    files: { "migrations/1_a.sql": "-- no-transaction\nCREATE TABLE a ();\nSET nonsense = 1;\n" },
+  });
+  const { exit, stderr } = await project.run(["migrate"]);
+  assert.equal(exit, 1);
+  assert.match(stderr, /1_a\.sql:3:1: unrecognized configuration parameter/);
+  assert.deepEqual(await project.database.query(ROWS), [{ version: "1", success: false }]);
 });

@@ -242,3 +242,16 @@ Deno.test("migrate: records a plausible time in nanoseconds", async () => {
   assert.equal(rows.length, 2);
   for (const { time } of rows) assert.ok(Number(time) >= 2e8 && Number(time) < 10e9, time);
 });
+
+Deno.test("migrate: tells what to do when the connection breaks during a migration", async () => {
+  await using project = await migrationProject({
+    files: {
+      "migrations/1_a.sql": "CREATE TABLE a ();\nSELECT pg_terminate_backend(pg_backend_pid());\n",
+    },
+  });
+  const { exit, stderr } = await project.run(["migrate"]);
+  assert.equal(exit, 5);
+  assert.match(stderr, /The connection to .* was lost: .*, while ".*1_a\.sql" was being applied/);
+  assert.match(stderr, /Hint: The file and its record are committed together or not at all/);
+  assert.deepEqual(await project.database.query(TABLES), [{ names: null }]);
+});
