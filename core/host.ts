@@ -186,9 +186,12 @@ const systemFiles: HostFiles = {
   list: (directory) => attempt("list directory", directory, () => listSync(directory)),
   readAll: (paths) =>
     Promise.all(paths.map((path) => attempt("read", path, () => Deno.readFileSync(path)))),
-  readSmall(paths, limit) {
+  async readSmall(paths, limit) {
+    // Whatever else is under way, such as the login to the database, has its turn first.
+    const { setImmediate } = await import("node:timers");
+    await new Promise<void>((resolve) => setImmediate(resolve));
     const buffer = new Uint8Array(Math.min(limit + 1, SMALL_FILE_BYTES));
-    return Promise.all(
+    return await Promise.all(
       paths.map((path) => attempt("read", path, () => readSmallSync(path, { limit, buffer }))),
     );
   },

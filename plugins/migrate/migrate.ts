@@ -30,23 +30,19 @@ export async function migrate(context: Context, options: MigrateOptions): Promis
   opening.catch(() => {});
   const source = await readSource(context, directoriesOf(context, options.directories));
   const { session, created } = await opening;
-  try {
-    if (!context.dryRun) context.log.info("Running database migrations...");
-    const work: MigrateWork = { context, session, source, options };
-    const history = session && await readHistoryOf(session, source);
-    const plan = await planOf(work, history);
-    for (const warning of plan.warnings) context.log.warn(warning);
-    if (plan.pending.length === 0) {
-      refuse(plan.problems);
-      return resultOf(work, { plan, done: { applied: [], already: plan.applied }, created });
-    }
-    // What applies is loaded when there is something to apply.
-    const { applyPending } = await import("./apply.ts");
-    const done = await applyPending(work, { plan, history, planAgain: (now) => planOf(work, now) });
-    return resultOf(work, { plan, done, created });
-  } finally {
-    await session?.close();
+  if (!context.dryRun) context.log.info("Running database migrations...");
+  const work: MigrateWork = { context, session, source, options };
+  const history = session && await readHistoryOf(session, source);
+  const plan = await planOf(work, history);
+  for (const warning of plan.warnings) context.log.warn(warning);
+  if (plan.pending.length === 0) {
+    refuse(plan.problems);
+    return resultOf(work, { plan, done: { applied: [], already: plan.applied }, created });
   }
+  // What applies is loaded when there is something to apply.
+  const { applyPending } = await import("./apply.ts");
+  const done = await applyPending(work, { plan, history, planAgain: (now) => planOf(work, now) });
+  return resultOf(work, { plan, done, created });
 }
 
 interface MigrateWork extends Work {
