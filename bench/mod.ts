@@ -22,7 +22,9 @@ if (unknown.length > 0) {
   Deno.exit(2);
 }
 // Durable settings, as in production: commits are part of what is measured.
+await using directory = await diskDirectory();
 await using server = await startServer({
+  directory: directory.path,
   settings: {
     fsync: "on",
     synchronous_commit: "on",
@@ -32,3 +34,10 @@ await using server = await startServer({
 });
 await using bench = await findBench(server);
 for (const name of asked) await SUITES[name]?.(bench);
+
+/** A directory on the disk: throw-away servers else keep their data in memory. */
+async function diskDirectory(): Promise<AsyncDisposable & { readonly path: string }> {
+  const path = await Deno.makeTempDir({ dir: "/var/tmp", prefix: "observatory-bench-" });
+  await Deno.chmod(path, 0o777);
+  return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
+}
