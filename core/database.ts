@@ -193,12 +193,11 @@ function waitedTooLong(error: OperationError, seconds: number): OperationError {
   });
 }
 
-function logNotice(log: RunLog, notice: ServerError): void {
-  const line = `${notice.severity}: ${notice.message}${
-    notice.detail === undefined ? "" : ` (${notice.detail})`
-  }`;
-  if (notice.severity === "WARNING") log.warn(line);
-  else if (notice.severity === "DEBUG" || notice.severity === "LOG") log.debug(line);
+function logNotice(log: RunLog, { severity, message, detail, hint }: ServerError): void {
+  const line = `The server notes: ${message}${detail === undefined ? "" : ` (${detail})`}` +
+    (hint === undefined ? "" : `; ${hint}`);
+  if (severity === "WARNING") log.warn(line);
+  else if (severity === "DEBUG" || severity === "LOG") log.debug(line);
   else log.info(line);
 }
 

@@ -240,9 +240,13 @@ Deno.test("Database: the target is told without a connection and without the pas
 Deno.test("Database: notices are logged by their level, or dropped when asked", async () => {
   await using database = await freshDatabase();
   await using run = runDatabase(database);
-  const notices = "DO $$ BEGIN RAISE NOTICE 'n'; RAISE WARNING 'w' USING DETAIL = 'd'; END $$";
+  const notices =
+    "DO $$ BEGIN RAISE NOTICE 'n'; RAISE WARNING 'w' USING DETAIL = 'd', HINT = 'h'; END $$";
   await run.query(notices);
-  assert.deepEqual(run.lines.slice(-2), ["[INFO] NOTICE: n", "[WARNING] WARNING: w (d)"]);
+  assert.deepEqual(run.lines.slice(-2), [
+    "[INFO] The server notes: n",
+    "[WARNING] The server notes: w (d); h",
+  ]);
   const { length } = run.lines;
   const session = await run.session({ notices: "drop" });
   await session.query(notices);
