@@ -243,12 +243,15 @@ const LOST = {
 Deno.test("withLock: when the lock is lost, the work's signal is aborted and the run fails with the reason", async () => {
   await using database = await freshDatabase();
   await using run = runDatabase(database);
+  let reason: unknown;
   const result = run.withLock(LOCK, async (signal) => {
     await terminateHolder(database);
     await until("the signal is aborted", () => Promise.resolve(signal.aborted));
+    reason = signal.reason;
     signal.throwIfAborted();
   });
   await assert.rejects(result, LOST);
+  await assert.rejects(Promise.reject(reason), LOST);
 });
 
 Deno.test("withLock: when the lock is lost, work that does not look at its signal fails all the same", async () => {
