@@ -104,6 +104,13 @@ export function isRoutine(words: Words): boolean {
   return words[0] === "CREATE" && (object === "FUNCTION" || object === "PROCEDURE");
 }
 
+/** A bare word, or the one that a quoted identifier without capital letters stands for. */
+export function unquoted(word: string | undefined): string | undefined {
+  return word?.startsWith('"') && word === word.toLowerCase()
+    ? word.slice(1, -1).toUpperCase()
+    : word;
+}
+
 function always(kind: SqlStatementKind): FirstWord {
   return { kind: () => kind };
 }
@@ -204,7 +211,7 @@ function kindOfAlter(words: Words): SqlStatementKind {
     case "SUBSCRIPTION":
       return noTransactionIf(changesPublications(words) && !isOff(words, "REFRESH"));
     case "EXTENSION":
-      return bare(words[2]) === "TIMESCALEDB" && words[3] === "UPDATE"
+      return unquoted(words[2]) === "TIMESCALEDB" && words[3] === "UPDATE"
         ? "timescale-update"
         : "other";
     default:
@@ -230,7 +237,7 @@ function kindOfReindex(words: Words): SqlStatementKind {
 
 function kindOfCall(words: Words): SqlStatementKind {
   const open = words.indexOf("(");
-  return open > 0 && bare(words[open - 1]) === "REFRESH_CONTINUOUS_AGGREGATE"
+  return open > 0 && unquoted(words[open - 1]) === "REFRESH_CONTINUOUS_AGGREGATE"
     ? "timescale-no-transaction"
     : "other";
 }
@@ -250,11 +257,4 @@ function isOff(words: Words, option: string): boolean {
   if (at < 0) return false;
   const value = words[at + 1] === "=" ? words[at + 2] : words[at + 1];
   return value === "FALSE" || value === "OFF";
-}
-
-/** A bare word, or a quoted one that means the same. */
-function bare(word: string | undefined): string | undefined {
-  return word !== undefined && word === word.toLowerCase() && word.startsWith('"')
-    ? word.slice(1, -1).toUpperCase()
-    : word;
 }

@@ -6,6 +6,7 @@ import {
   lookUpFirstWord,
   MOST_WORDS,
   type SqlStatement,
+  unquoted,
   USUAL_WORDS,
 } from "./sql_statement.ts";
 
@@ -119,11 +120,10 @@ export class TokenRecord {
     if (last === "FROM" && (token === "STDIN" || token === "STDOUT")) {
       // The grammar takes either word for the client, whichever way the data goes.
       if (this.depth === 0 && this.#own[0] === "COPY") this.#copyFromClient = true;
-    } else if (last === "." && token === "CONTINUOUS") {
+    } else if (last === "." && unquoted(token) === "CONTINUOUS") {
       // TimescaleDB takes both names for its options.
-      if (this.#last2 === "TIMESCALEDB" || this.#last2 === "TSDB") this.#continuous = true;
-    } else if (last === "=" && this.#last2 === "CONTINUOUS") {
-      if (token === "FALSE" || token === "OFF") this.#continuous = false;
+      const owner = unquoted(this.#last2);
+      if (owner === "TIMESCALEDB" || owner === "TSDB") this.#continuous = true;
     }
     this.#last3 = this.#last2;
     this.#last2 = last;
