@@ -165,6 +165,7 @@ export interface HookEvent {
   /** The command's full path, such as `migrate rollback`. */
   readonly command: string;
   readonly effect: Effect;
+  /** The values of the command's own flags; secret ones are left out. */
   readonly flags: Readonly<Record<string, unknown>>;
   readonly args: Readonly<Record<string, unknown>>;
   /** The operation's result: at `after`, and at `always` when it succeeded. */

@@ -213,7 +213,7 @@ async function runCommand(
     dryRun,
     readOnly: command.effect === "read" || dryRun,
     database: command.database ?? "database",
-    wait: flags.wait ?? 60,
+    wait: Math.max(0, flags.wait ?? 60),
   });
   let result: Result;
   try {

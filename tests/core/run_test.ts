@@ -892,14 +892,17 @@ Deno.test("run: an --env-file that is not there is exit 2", async () => {
   assert.match(stderr, /missing\.env/);
 });
 
-Deno.test("run: a server that refuses connections is exit 5 at once under --wait 0", async () => {
+Deno.test("run: a server that refuses connections is exit 5 at once under --wait 0, or less", async () => {
   const plugin = working({
     database: "database",
     run: async (ctx) => ({ data: (await ctx.db.query("SELECT 1")).rows }),
   });
-  const { code, stderr, json } = await jsonOf(["work", "--wait", "0"], plugin);
-  assert.equal(code, 5);
-  assert.deepEqual([json.error.kind, json.error.code], ["connection", "connection_refused"]);
-  assert.match(stderr, /Waiting for database to be ready\.\.\./);
-  assert.match(stderr, /Hint: /);
+  for (const wait of ["--wait=0", "--wait=-5"]) {
+    const { code, stderr, json } = await jsonOf(["work", wait], plugin);
+    assert.equal(code, 5);
+    assert.deepEqual([json.error.kind, json.error.code], ["connection", "connection_refused"]);
+    assert.match(stderr, /Waiting for database to be ready\.\.\./);
+    assert.match(stderr, /Hint: /);
+    assert.doesNotMatch(stderr, /waited/);
+  }
 });
