@@ -104,7 +104,8 @@ interface Holder {
 }
 
 async function holderOf(connection: Connection, key: bigint): Promise<Holder | undefined> {
-  // pg_locks shows a 64-bit key as two unsigned halves.
+  // pg_locks shows a 64-bit key as two unsigned halves. Of what the holder runs only the leading
+  // words are shown: what follows may hold a password or data.
   const { rows: [row] } = await connection.query<
     {
       pid: number;
@@ -119,7 +120,7 @@ async function holderOf(connection: Connection, key: bigint): Promise<Holder | u
     `SELECT l.pid, coalesce(a.application_name, '') AS name, coalesce(a.usename::text, '') AS role,
        coalesce(host(a.client_addr), 'a local socket') AS address,
        coalesce(extract(epoch FROM clock_timestamp() - a.backend_start), 0)::int AS seconds,
-       coalesce(a.state, '') AS state, left(regexp_replace(coalesce(a.query, ''), '\\s+', ' ', 'g'), 80) AS statement
+       coalesce(a.state, '') AS state, left(rtrim(regexp_replace(coalesce(substring(a.query FROM '^[\\w\\s.]+'), ''), '\\s+', ' ', 'g')), 80) AS statement
      FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
      WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())

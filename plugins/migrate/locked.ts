@@ -76,8 +76,9 @@ async function lockSession(
 }
 
 async function holderOf(session: Session, key: bigint): Promise<string | undefined> {
+  // Only the leading words of its statement: what follows may hold a password or data.
   const { rows: [holder] } = await session.query<{ pid: number; query: string }>(
-    `SELECT l.pid, coalesce(left(regexp_replace(a.query, '\\s+', ' ', 'g'), 80), '') AS query
+    `SELECT l.pid, left(rtrim(regexp_replace(coalesce(substring(a.query FROM '^[\\w\\s.]+'), ''), '\\s+', ' ', 'g')), 80) AS query
        FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
       WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
         AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())

@@ -27,11 +27,12 @@ interface Blocker {
   readonly waits_for_us: boolean;
 }
 
-// The lock's key is shown in halves, and the processes of other roles without their statements.
+// The lock's key is shown in halves, and the processes of other roles without their statements. Of
+// a statement only the leading words are told: what follows may hold a password or data.
 const BLOCKERS = `SELECT b.pid, format('process %s ("%s" as %s%s)', b.pid,
       coalesce(a.application_name, ''), coalesce(a.usename, '?'),
       CASE WHEN a.query IS NULL OR a.query = '' THEN ''
-        ELSE ', ' || a.state || ': ' || left(regexp_replace(a.query, '\\s+', ' ', 'g'), 60) END) AS who,
+        ELSE ', ' || a.state || ': ' || left(rtrim(regexp_replace(coalesce(substring(a.query FROM '^[\\w\\s.]+'), ''), '\\s+', ' ', 'g')), 60) END) AS who,
     EXISTS (SELECT FROM pg_locks l WHERE l.pid = b.pid AND NOT l.granted
       AND l.locktype = 'advisory' AND l.objsubid = 1
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
