@@ -25,7 +25,10 @@ async function writeMigrations(
   await Deno.mkdir(directories.dbmate, { recursive: true });
   for (const [file, sql] of files) {
     await Deno.writeTextFile(join(directories.plain, file), sql);
-    await Deno.writeTextFile(join(directories.dbmate, file), `-- migrate:up\n${sql}-- migrate:down\n`);
+    await Deno.writeTextFile(
+      join(directories.dbmate, file),
+      `-- migrate:up\n${sql}-- migrate:down\n`,
+    );
   }
   return directories;
 }
