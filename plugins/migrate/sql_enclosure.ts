@@ -56,7 +56,7 @@ export class Enclosure {
   kind: number = NONE;
   readonly #position: Position;
   readonly #words: WordTable;
-  // Where it began; the column is 0 until it is counted.
+  // Where it began; the column is that only once it is counted.
   #at = 0;
   #line = 0;
   #lineStart = 0;
@@ -82,7 +82,6 @@ export class Enclosure {
     this.#at = offset;
     this.#line = this.#position.line;
     this.#lineStart = this.#position.lineStart;
-    this.#column = 0;
     this.#delimiterLength = 0;
   }
 
@@ -117,7 +116,7 @@ export class Enclosure {
   /** Counts the column of what was marked, before the piece that holds it is left. */
   settle(piece: Uint8Array): void {
     const index = this.#at - this.#position.base;
-    if (this.#column > 0 || index < 0) return;
+    if (index < 0) return;
     this.#column = this.#position.column(piece, { index, lineStart: this.#lineStart });
   }
 

@@ -5,12 +5,11 @@
 
 /** Longer openings are not kept. */
 const MOST_BYTES = 256;
-const QUOTE = 39;
 const LINE_FEED = 10;
 
 /** The first tokens of a statement with the byte after them, which decides where the last ends. */
 export class Opening {
-  /** The tokens, as in `SqlStatement.words`. */
+  /** The first of the tokens, as in `SqlStatement.words`. */
   words: readonly string[] = [];
   /** How many parentheses the tokens leave open. */
   depth = 0;
@@ -19,8 +18,8 @@ export class Opening {
   readonly #bytes = new Uint8Array(MOST_BYTES + 1);
 
   /**
-   * Keeps the bytes of a piece from one index to another, and the byte after them, unless they
-   * hold what the scanner takes note of, which is line feeds and strings.
+   * Keeps the bytes of a piece from one index to another, and the byte after them, unless there
+   * are line feeds, which have to be counted, between the indexes.
    */
   keep(
     piece: Uint8Array,
@@ -31,7 +30,7 @@ export class Opening {
     if (from < 0 || to >= piece.length || to - from > MOST_BYTES) return;
     for (let i = from; i <= to; i++) {
       const byte = piece[i]!;
-      if (byte === QUOTE || byte === LINE_FEED) return;
+      if (byte === LINE_FEED && i < to) return;
       this.#bytes[i - from] = byte;
     }
     this.length = to - from;

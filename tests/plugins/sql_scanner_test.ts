@@ -15,6 +15,7 @@ const SPLITS: Readonly<Record<string, readonly string[]>> = {
     " \t\r\n\f\v«select 1 \n ;»   «select 2 ;» \n",
     ";;«select 1;»;; ; «select 2;»;",
     "«select 1» \n\t",
+    "«select a, b, c, d, e» \n\n",
     "",
     " \n",
     ";",
@@ -93,12 +94,14 @@ const SPLITS: Readonly<Record<string, readonly string[]>> = {
     "«create function f() returns int language sql as 'begin atomic;';»«end;»",
     "«create function s.f() returns int as $$ begin; end; $$ language plpgsql;»«end;»",
     "«begin atomic;»«select 1;»",
+    "«create function f(begin atomic) returns int language sql return 1;»«select 2;»",
     '«create function "begin"() returns int begin atomic select 1; end;»«select 2;»',
     "«create view v as select 1;»«begin atomic;»«end;»",
   ],
   "psql commands": [
     "«\\restrict a;b'c»\n«select 1;»«\\connect x»",
     "«select 1» «\\gset»\r\n«select 2;»",
+    "«create function f() begin atomic select (1» «\\g»\n«select 2;»«select 3;»",
     "«select '\\', \"\\\", $$\\$$;» -- \\\n/* \\ */«select 2;»",
   ],
   "data after COPY": [
@@ -107,6 +110,7 @@ const SPLITS: Readonly<Record<string, readonly string[]>> = {
     "«copy t from stdin;» «select 1;»\n1;\n\\.\n«select 1;»",
     "«copy t from stdin;»\n$$\n'",
     "«copy t to stdout;»\n«select 1;»",
+    "«copy t from stdin;» «select a, b, c, d\n1;\n\\.\n, e;»«select 1;»",
   ],
 };
 
@@ -197,6 +201,10 @@ Deno.test("scanSql: gives the same words to statements that begin alike and to t
     "select a, $a, $a$;$a$;",
     "select a, $a, $a$;$a$;",
     "select a, b, $a$;$a$;",
+    "select a, E'x'\n'b\\';';",
+    "select a, E'x'\n'b\\';';",
+    "select a, b e'\\';';",
+    "select a, b e'\\';';",
   ];
   const alone = texts.map((text) => only(text).words);
   for (let round = 0; round < 50; round++) {
@@ -222,6 +230,8 @@ Deno.test("scanSql: counts lines by line feeds and columns by characters", () =>
     "6:8",
     "8:3",
   ]);
+  const alike = scanSql(bytesOf("select\n1, 2, 3;\n".repeat(4))).statements;
+  assert.deepEqual(alike.map(({ line }) => line), [1, 3, 5, 7]);
 });
 
 Deno.test("scanSql: gives the bytes between statements to the following one", () => {
@@ -346,8 +356,10 @@ const FRAGMENTS: readonly string[] = [
 ];
 
 Deno.test("SqlScanner: agrees with regular expressions on texts made at random", () => {
-  for (let round = 0; round < 6000; round++) {
-    const text = Array.from({ length: 1 + round % 60 }, () => pick(FRAGMENTS)).join("");
+  for (let round = 0; round < 3000; round++) {
+    const part = Array.from({ length: 1 + round % 60 }, () => pick(FRAGMENTS)).join("");
+    // Statements that begin alike are scanned another way.
+    const text = round % 3 === 0 ? part : `${part};${part}${pick(FRAGMENTS)}${part}`;
     const bytes = bytesOf(text);
     const expected = splitByReference(String.fromCharCode(...bytes));
     const found = outcome(randomPieces(bytes, round % 7));
