@@ -104,9 +104,14 @@ Deno.test("laws: a built-in imports the contract, its own files and Node's modul
       'import { createHash } from "node:crypto";',
       'import { split } from "./split.ts";',
       'import { text } from "../migrate/text.ts";',
+      'import { scanSql } from "../sql/scanner.ts";',
       'await import("./apply.ts");',
     ]
   ) assert.deepEqual(findings("plugins/migrate/apply.ts", text), [], text);
+  assert.deepEqual(
+    findings("plugins/sql/scanner.ts", 'import { text } from "../migrate/text.ts";'),
+    rule,
+  );
   assert.deepEqual(findings("plugins/mod.ts", 'import migrate from "./migrate/mod.ts";'), []);
   assert.deepEqual(findings("plugins/mod.ts", 'import { x } from "./migrate/apply.ts";'), rule);
 });

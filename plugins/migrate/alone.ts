@@ -10,12 +10,12 @@ import {
 import { buildIndex, buildsConcurrently } from "./concurrent_index.ts";
 import { isLarge, sameBytes } from "./contents.ts";
 import { failure, isConnectionLoss } from "./failure.ts";
-import { type Piece, readPieces } from "./pieces.ts";
+import { type Piece, readPieces } from "../sql/pieces.ts";
 import { isLasting, ScriptRules } from "./rules.ts";
 import { changedMeanwhile, type Checked, readWhole, type Script } from "./script.ts";
 import type { MigrationFile } from "./files.ts";
 import { resolveHint } from "./plan.ts";
-import type { SqlStatement } from "./sql_statement.ts";
+import type { SqlStatement } from "../sql/statement.ts";
 import type { ApplyOptions } from "./transaction.ts";
 
 /** How far a file is. */

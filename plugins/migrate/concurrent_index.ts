@@ -5,7 +5,7 @@
  */
 import { type Context, DatabaseError, type Session } from "../../core/plugin.ts";
 import { pause } from "./pause.ts";
-import type { SqlStatement } from "./sql_statement.ts";
+import type { SqlStatement } from "../sql/statement.ts";
 
 /** How one build is run. */
 export interface IndexBuild {

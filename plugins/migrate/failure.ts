@@ -1,7 +1,7 @@
 /** How a failure while a file is applied or rolled back is told. */
 import { DatabaseError, OperationError } from "../../core/plugin.ts";
 import type { MigrationFile } from "./files.ts";
-import { locate, type SentText } from "./location.ts";
+import { locate, type SentText } from "../sql/location.ts";
 
 /** Which part of the work failed. */
 export type FailedPart = "begin" | "file" | "record" | "commit";

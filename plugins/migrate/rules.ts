@@ -3,7 +3,7 @@
  * committed together, so a file that controls transactions itself is either
  * brought into that one transaction with the same outcome, or refused.
  */
-import type { SqlStatement } from "./sql_statement.ts";
+import type { SqlStatement } from "../sql/statement.ts";
 
 /** Why a file cannot be applied: at one statement of it. */
 export interface Fault {

@@ -3,11 +3,11 @@ import { createHash } from "node:crypto";
 import { type Files, OperationError } from "../../core/plugin.ts";
 import { type Contents, isLarge, sameBytes, sha384 } from "./contents.ts";
 import type { MigrationFile } from "./files.ts";
-import { PIECE_BYTES, readPieces } from "./pieces.ts";
+import { PIECE_BYTES, readPieces } from "../sql/pieces.ts";
 import type { Problem } from "./problems.ts";
 import { type Fault, NO_TRANSACTION, ScriptRules } from "./rules.ts";
-import { excerpt } from "./sql_excerpt.ts";
-import { SqlScanner } from "./sql_scanner.ts";
+import { excerpt } from "../sql/excerpt.ts";
+import { SqlScanner } from "../sql/scanner.ts";
 
 /** A file that is ready to be applied. */
 export interface Script {

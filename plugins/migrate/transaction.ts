@@ -9,8 +9,8 @@ import {
 } from "../../core/plugin.ts";
 import { isLarge, sameBytes } from "./contents.ts";
 import { connectionBroke, type FailedPart, failure, isConnectionLoss } from "./failure.ts";
-import type { SentText } from "./location.ts";
-import { type Piece, PIECE_BYTES, readPieces } from "./pieces.ts";
+import type { SentText } from "../sql/location.ts";
+import { type Piece, PIECE_BYTES, readPieces } from "../sql/pieces.ts";
 import { refuse } from "./problems.ts";
 import type { Records } from "./records.ts";
 import { ScriptRules } from "./rules.ts";

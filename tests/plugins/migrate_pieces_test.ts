@@ -1,8 +1,8 @@
 import assert from "assert";
 import { createHash } from "node:crypto";
-import { ByteQueue } from "../../plugins/migrate/byte_queue.ts";
+import { ByteQueue } from "../../plugins/sql/byte_queue.ts";
 import { sha384 } from "../../plugins/migrate/contents.ts";
-import { readPieces } from "../../plugins/migrate/pieces.ts";
+import { readPieces } from "../../plugins/sql/pieces.ts";
 import { ScriptRules } from "../../plugins/migrate/rules.ts";
 
 const decoder = new TextDecoder();

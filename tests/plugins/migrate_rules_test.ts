@@ -1,6 +1,6 @@
 import assert from "assert";
 import { ScriptRules } from "../../plugins/migrate/rules.ts";
-import { scanSql } from "../../plugins/migrate/sql_scanner.ts";
+import { scanSql } from "../../plugins/sql/scanner.ts";
 
 /** What the rules make of a file that runs in a transaction, or outside of one. */
 function judge(sql: string, { noTransaction = false } = {}) {

@@ -1,5 +1,5 @@
 import assert from "assert";
-import { excerpt } from "../../plugins/migrate/sql_excerpt.ts";
+import { excerpt } from "../../plugins/sql/excerpt.ts";
 
 function show(text: string, mark = "^"): ReturnType<typeof excerpt> {
   const position = Array.from(text.slice(0, text.indexOf(mark))).length + 1;

@@ -1,4 +1,4 @@
-import type { SqlStatementKind } from "../../plugins/migrate/sql_statement.ts";
+import type { SqlStatementKind } from "../../plugins/sql/statement.ts";
 
 /** Statements by what they have to be taken for. */
 export const STATEMENTS_BY_KIND: Readonly<Record<SqlStatementKind, readonly string[]>> = {

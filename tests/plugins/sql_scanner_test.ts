@@ -1,7 +1,7 @@
 import assert from "assert";
 import { OperationError } from "../../core/plugin.ts";
-import { scanSql, SqlScanner } from "../../plugins/migrate/sql_scanner.ts";
-import { lookUpFirstWord, type SqlStatement } from "../../plugins/migrate/sql_statement.ts";
+import { scanSql, SqlScanner } from "../../plugins/sql/scanner.ts";
+import { lookUpFirstWord, type SqlStatement } from "../../plugins/sql/statement.ts";
 import { STATEMENTS_BY_KIND } from "./sql_kinds.ts";
 import { splitByReference } from "./sql_reference.ts";
 

@@ -6,7 +6,7 @@
 import assert from "assert";
 // @ts-types="@types/pg"
 import type pg from "pg";
-import { scanSql } from "../../plugins/migrate/sql_scanner.ts";
+import { scanSql } from "../../plugins/sql/scanner.ts";
 import type { Server } from "../../tasks/server.ts";
 import { forEachServerVersion, freshDatabase } from "../database.ts";
 import { STATEMENTS_BY_KIND } from "../plugins/sql_kinds.ts";

@@ -1,7 +1,7 @@
 /** The statements found in a file, and the one that is being found. */
-import type { Position } from "./sql_position.ts";
-import type { SqlStatement } from "./sql_statement.ts";
-import { TokenRecord } from "./sql_tokens.ts";
+import type { Position } from "./position.ts";
+import type { SqlStatement } from "./statement.ts";
+import { TokenRecord } from "./tokens.ts";
 
 /** Builds statements of their tokens and of where these stand. */
 export class FoundStatements {

@@ -1,7 +1,7 @@
 /** Where in a file a statement failed. */
 import type { DatabaseError } from "../../core/plugin.ts";
-import { excerpt } from "./sql_excerpt.ts";
-import { scanSql } from "./sql_scanner.ts";
+import { excerpt } from "./excerpt.ts";
+import { scanSql } from "./scanner.ts";
 
 /** Text that was sent to the server as one step, and where it stands in its file. */
 export interface SentText {

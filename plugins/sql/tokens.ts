@@ -8,7 +8,7 @@ import {
   type SqlStatement,
   unquoted,
   USUAL_WORDS,
-} from "./sql_statement.ts";
+} from "./statement.ts";
 
 type Conclusion = Pick<SqlStatement, "words" | "kind" | "chain">;
 

@@ -2,8 +2,8 @@
  * The fast way through statements whose tokens need not be known one by one, as the many of a
  * file of data: one loop over everything that is common in them.
  */
-import type { Position } from "./sql_position.ts";
-import { CLASS, CONTINUES_TAG, DIGIT, LETTER, OPERATOR, SPACE } from "./sql_words.ts";
+import type { Position } from "./position.ts";
+import { CLASS, CONTINUES_TAG, DIGIT, LETTER, OPERATOR, SPACE } from "./words.ts";
 
 /** 1 for bytes that begin and end nothing but words, numbers and operators. */
 const PLAIN: Uint8Array = CLASS.map((kind) =>

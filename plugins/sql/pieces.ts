@@ -1,9 +1,8 @@
 /** Cuts a stream of SQL into pieces that end where statements end, so that no file need be held whole. */
 import type { Hash } from "node:crypto";
 import { ByteQueue } from "./byte_queue.ts";
-import type { ScriptRules } from "./rules.ts";
-import { SqlScanner } from "./sql_scanner.ts";
-import type { SqlStatement } from "./sql_statement.ts";
+import { SqlScanner } from "./scanner.ts";
+import type { SqlStatement } from "./statement.ts";
 
 /** Some whole statements of a file, as they stand there. */
 export interface Piece {
@@ -15,10 +14,22 @@ export interface Piece {
   readonly statement: SqlStatement;
 }
 
+/** Goes through the statements of one file in order and tells which are sent. */
+export interface StatementRules {
+  /** Takes the next statement; false when it is to be left out. */
+  accept(statement: SqlStatement): boolean;
+  /** Told that there are no more. */
+  finish(): void;
+  /** What stands against the file; once there is any, no more of it is read. */
+  readonly faults: readonly unknown[];
+  /** A left out BEGIN whose text is wanted. */
+  readonly begin?: SqlStatement | undefined;
+}
+
 /** How a stream is cut. */
 export interface PieceOptions {
   /** Told of every statement; decides which are left out. */
-  readonly rules: ScriptRules;
+  readonly rules: StatementRules;
   /** Given every byte of the stream. */
   readonly hash: Hash;
   /** A piece is given out once it has this many bytes; 0 gives every statement by itself. */

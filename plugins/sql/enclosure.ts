@@ -2,8 +2,8 @@
  * What SQL is not read inside of: quotes, comments and the data after a COPY. Each is gone
  * through in a tight loop that looks for its end and for line feeds alone.
  */
-import type { Position } from "./sql_position.ts";
-import type { WordTable } from "./sql_words.ts";
+import type { Position } from "./position.ts";
+import type { WordTable } from "./words.ts";
 
 /** No enclosure. */
 export const NONE = 0;

@@ -5,12 +5,12 @@
  * It is fed pieces of a file and keeps nothing of them but single words. Speed comes from one
  * look-up per byte and from an own tight loop for each construct.
  */
-import * as inside from "./sql_enclosure.ts";
-import { FoundStatements } from "./sql_found.ts";
-import { Opening } from "./sql_opening.ts";
-import { PlainText } from "./sql_plain.ts";
-import { Position } from "./sql_position.ts";
-import * as sql from "./sql_words.ts";
+import * as inside from "./enclosure.ts";
+import { FoundStatements } from "./found.ts";
+import { Opening } from "./opening.ts";
+import { PlainText } from "./plain.ts";
+import { Position } from "./position.ts";
+import * as sql from "./words.ts";
 
 const { NEEDS_MORE } = inside;
 const { CLASS, CONTINUES_TAG, CONTINUES_WORD, UPPER } = sql;

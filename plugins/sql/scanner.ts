@@ -3,9 +3,9 @@
  * but single words, so they may be larger than memory.
  */
 import { OperationError } from "../../core/plugin.ts";
-import { EncodingCheck, type EncodingFault } from "./sql_encoding.ts";
-import { SqlLexer } from "./sql_lexer.ts";
-import type { SqlStatement } from "./sql_statement.ts";
+import { EncodingCheck, type EncodingFault } from "./encoding.ts";
+import { SqlLexer } from "./lexer.ts";
+import type { SqlStatement } from "./statement.ts";
 
 const BYTE_ORDER_MARK: readonly number[] = [0xef, 0xbb, 0xbf];
 /** Ends whatever may end a file: words, operators, comments to the end of the line. */
