@@ -114,6 +114,13 @@ export interface Result {
   readonly data: unknown;
   /** The same for people, written to stdout; without it nothing is. */
   readonly text?: string;
+  /**
+   * Rows too many to hold, written to stdout as they come: under `--json` as the member `results`
+   * of the one object, else as `format` says. `text` is not written then.
+   */
+  readonly rows?: ReadableStream<RowPart>;
+  /** How `rows` are written; by default as a table. */
+  readonly format?: RowFormat;
   /** What was found wrong while the command itself worked: the exit code is then 3. */
   readonly problems?: readonly string[];
 }
@@ -135,6 +142,13 @@ export interface Command<F extends Flags = Flags, A extends Arguments = Argument
   readonly database?: DatabaseNeed;
   /** Whether `--dry-run` is offered; under it every database session is read-only. */
   readonly dryRun?: boolean;
+  /**
+   * Tells what a `destroy` command is about to do, on stderr before its confirmation is asked for.
+   * Its context is read-only; what it throws stops the command. Under `--dry-run` it is shown too.
+   *
+   * @returns lines for people
+   */
+  plan?(ctx: Context, input: Input<F, A>): Promise<string>;
   run(ctx: Context, input: Input<F, A>): Promise<Result>;
 }
 
@@ -230,10 +244,101 @@ export interface Context {
   readonly signal: AbortSignal;
   /** Whether `--dry-run` was given: change nothing, tell what would be. */
   readonly dryRun: boolean;
+  /** Whether `--json` was given; for commands that leave stdout to another program. */
+  readonly json: boolean;
+  /**
+   * Runs another command, with its hooks, in this run's database and configuration. It is given
+   * no confirmation: one that destroys needs `confirm` among its flags.
+   *
+   * @param path the command's full path, such as `migrate status`
+   * @throws OperationError whatever the command throws
+   */
+  run(path: string, input?: CommandCall): Promise<Result>;
+  /**
+   * Starts a program. It gets none of this run's secrets but by `connect`, and is ended with the run.
+   *
+   * @param program a path, or a name that is looked for on PATH
+   * @throws OperationError `program_missing` or `program_not_started`
+   */
+  exec(program: string, options?: ProgramOptions): Promise<Program>;
+  /**
+   * Finds a client program of PostgreSQL: of the major asked for or the lowest newer one, on PATH
+   * and in the directories where packages put them, by its real path and not a wrapper's.
+   *
+   * @throws OperationError `client_tool_missing` or `client_tool_outdated`, naming the package
+   */
+  clientTool(name: ClientToolName, options?: ClientToolOptions): Promise<ClientTool>;
+  /** Asks on the terminal for a line; null where nobody can be asked. */
+  prompt(question: string): Promise<string | null>;
+  /** Waits so many milliseconds; rejects with the signal's reason when the run is to end. */
+  sleep(milliseconds: number): Promise<void>;
   /** Shows how far a long operation is; on a terminal only. */
   progress(state: Progress | null): void;
   /** The current time in milliseconds since 1970. */
   now(): number;
+}
+
+/** The input of a command that another one runs; what is left out has its default. */
+export interface CommandCall {
+  readonly flags?: Readonly<Record<string, string | number | boolean | readonly string[]>>;
+  readonly args?: Readonly<Record<string, string | number | readonly string[]>>;
+}
+
+/** How a program is started. */
+export interface ProgramOptions {
+  /** Its arguments; never a secret, since every user of the machine can read them. */
+  readonly args?: readonly string[];
+  /** Variables that it gets beside those of this process. */
+  readonly env?: Readonly<Record<string, string>>;
+  /**
+   * Whether it gets the connection: `PGHOST`, `PGPORT`, `PGDATABASE`, `PGUSER`, `PGPASSWORD` and the
+   * rest that libpq knows, and `DATABASE_URL`; by name, another database of the server.
+   */
+  readonly connect?: boolean | { readonly database: string };
+  /** What it reads; `inherit` gives it this process's own. By default nothing. */
+  readonly stdin?: ReadableStream<Uint8Array> | "inherit";
+  /** Where it writes; by default to the streams of `Program`. */
+  readonly stdout?: "stream" | "inherit";
+  readonly stderr?: "stream" | "inherit";
+  /** Whether it has the terminal: INT is then its own to handle, and does not end this run. */
+  readonly terminal?: boolean;
+}
+
+/** A program that was started. */
+export interface Program {
+  /** What it writes; empty when inherited. Must be read, or the program waits. */
+  readonly stdout: ReadableStream<Uint8Array>;
+  readonly stderr: ReadableStream<Uint8Array>;
+  /** Settles when it has ended; rejects only with the reason of this run's end. */
+  readonly exit: Promise<ProgramExit>;
+  /** Ends it: TERM, and KILL when that does not help within 5 seconds. Resolves when it has ended. */
+  stop(): Promise<void>;
+}
+
+/** How a program ended. */
+export interface ProgramExit {
+  /** Its exit code; 128 plus the signal's number when a signal ended it. */
+  readonly code: number;
+  /** The signal that ended it, such as `SIGTERM`. */
+  readonly signal?: string;
+}
+
+/** PostgreSQL's client programs that operations are built on. */
+export type ClientToolName = "psql" | "pg_dump" | "pg_dumpall" | "pg_restore";
+
+/** Which one is wanted. */
+export interface ClientToolOptions {
+  /** The lowest major that will do, such as 15: the server's, for `pg_dump`. By default any, the newest first. */
+  readonly major?: number;
+}
+
+/** A client program that was found. */
+export interface ClientTool {
+  /** Its real path. */
+  readonly path: string;
+  /** Such as `15.18`. */
+  readonly version: string;
+  readonly major: number;
 }
 
 /** How far an operation is. */
@@ -294,6 +399,25 @@ export interface Files {
    * @throws OperationError `already_exists` when there is one of that name
    */
   create(path: string, contents: string | Uint8Array): Promise<void>;
+  /** What is at a path, links followed; undefined when there is nothing. */
+  inspect(path: string): Promise<FileFacts | undefined>;
+}
+
+/** What is known of a file or directory. */
+export interface FileFacts {
+  /** Its absolute path without links. */
+  readonly realPath: string;
+  readonly kind: "file" | "directory" | "other";
+  /** Bytes. */
+  readonly size: number;
+  /** Permission bits, as in `stat`; 0 where the system has none. */
+  readonly mode: number;
+  readonly owner: { readonly uid: number; readonly gid: number };
+  /** Whom this process runs as. */
+  readonly self: { readonly uid: number; readonly gid: number };
+  readonly access: { readonly read: boolean; readonly write: boolean; readonly execute: boolean };
+  /** Bytes of its file system, and those of them that this process may still fill. */
+  readonly disk: { readonly total: number; readonly free: number };
 }
 
 /** One entry of a directory. */
@@ -359,9 +483,46 @@ export interface Session {
    * @throws DatabaseError of the first step that failed, after all answers have come; its `step` tells which
    */
   pipeline(steps: readonly Step[] | ReadableStream<Step>): Promise<QueryResult<never>[]>;
+  /**
+   * Runs SQL and streams what it gives, no faster than it is read: one simple query that may hold
+   * several statements, or with `params`, even empty, one statement by the extended protocol. The
+   * stream fails with a DatabaseError when the server reports an error. Cancelling it cancels the
+   * statement. In a read-only run it takes one statement. The session's next statement waits until
+   * the stream has ended.
+   */
+  execute(
+    sql: string | Uint8Array,
+    params?: readonly SqlParameter[],
+  ): Promise<ReadableStream<RowPart>>;
+  /**
+   * Sends data to a `COPY … FROM STDIN`, no faster than the server takes it.
+   *
+   * @throws DatabaseError when the server refuses it; what the stream throws, when it fails: nothing is kept then
+   */
+  copyIn(sql: string, data: ReadableStream<Uint8Array>): Promise<QueryResult<never>>;
+  /** Streams what a `COPY … TO STDOUT` gives; it fails as `execute`'s does. */
+  copyOut(sql: string): Promise<ReadableStream<Uint8Array>>;
   /** Ends the session; safe to call twice. */
   close(): Promise<void>;
 }
+
+/** One part of the rows that several statements give, in this order: columns, rows, end; without rows, only the end. */
+export type RowPart =
+  | { readonly kind: "columns"; readonly columns: readonly Column[] }
+  /** A batch of rows, every value as the server's exact text. */
+  | { readonly kind: "rows"; readonly rows: readonly (readonly (string | null)[])[] }
+  /** A statement's end: the command's tag without its count, and the rows selected or affected. */
+  | { readonly kind: "end"; readonly command: string; readonly count: number };
+
+/** One column of a result. */
+export interface Column {
+  readonly name: string;
+  /** The type's object identifier. */
+  readonly type: number;
+}
+
+/** How rows are written. */
+export type RowFormat = "table" | "csv" | "json" | "ndjson";
 
 /** How a session is opened. */
 export interface SessionOptions {
@@ -383,6 +544,14 @@ export interface LockOptions {
   readonly wait: number;
 }
 
+/** A table of the tool's own state. */
+export interface StateTable {
+  /** Lower-case letters, digits and underscores. */
+  readonly name: string;
+  /** Column definitions by name, in order, such as `{ path: "text PRIMARY KEY" }`; later ones need a default or allow null. */
+  readonly columns: Readonly<Record<string, string>>;
+}
+
 /** The target database. The default session is opened with the first statement. */
 export interface Database {
   /** Which database is meant; without the password. */
@@ -395,6 +564,21 @@ export interface Database {
   query<R = Row>(sql: string, params?: readonly SqlParameter[]): Promise<QueryResult<R>>;
   /** Opens a session of its own; the host closes it after the run when the plugin does not. */
   session(options?: SessionOptions): Promise<Session>;
+  /**
+   * Runs `work` in a transaction on a session of its own: committed when it returns, rolled back
+   * when it throws.
+   *
+   * @throws OperationError `not_committed` when the server rolled back what was to be committed
+   */
+  transaction<T>(work: (session: Session) => Promise<T>, options?: SessionOptions): Promise<T>;
+  /**
+   * Makes sure that a table is there for state that belongs with the database, in the tool's own
+   * schema `observatory`; columns it lacks are added. In a read-only run it only looks.
+   *
+   * @returns the table's name with its schema, for SQL; undefined where there is none and the role
+   * may not make it, which a warning has told, or the run is read-only
+   */
+  stateTable(table: StateTable): Promise<string | undefined>;
   /**
    * Holds an advisory lock, on a connection of its own, while `work` runs. The
    * lock is polled for, never waited for in the server, since a waiting backend
