@@ -1,8 +1,17 @@
 /** The context of one run, as built-ins get it in process. */
-import { type Context, type Database, type DatabaseNeed, OperationError } from "./plugin.ts";
+import {
+  type CommandCall,
+  type Context,
+  type Database,
+  type DatabaseNeed,
+  OperationError,
+  type Result,
+} from "./plugin.ts";
 import type { Configuration } from "./config.ts";
+import { ask } from "./prompt.ts";
 import type { Run } from "./run.ts";
-import { createDatabase, type RunDatabase } from "./database.ts";
+import { sleep } from "./sleep.ts";
+import { createDatabase, type RunDatabase, type SharedDatabaseState } from "./database.ts";
 
 /** What the context is made from. */
 export interface ContextOptions {
@@ -13,6 +22,10 @@ export interface ContextOptions {
   readonly database: DatabaseNeed;
   /** Seconds to wait for the server. */
   readonly wait: number;
+  /** What the commands of this run know of the server. */
+  readonly shared: SharedDatabaseState;
+  /** Runs another command. */
+  readonly call: (path: string, input: CommandCall) => Promise<Result>;
 }
 
 /** Makes the context; `close` ends what it has opened. */
@@ -40,6 +53,7 @@ export function createContext(
         readOnly: options.readOnly,
         wait: options.wait,
         now: host.now,
+        shared: options.shared,
       });
     },
     files: host.files,
@@ -51,6 +65,10 @@ export function createContext(
     },
     signal,
     dryRun: options.dryRun,
+    json: run.json,
+    run: (path, input = {}) => options.call(path, input),
+    prompt: (question) => ask(run, question),
+    sleep: (milliseconds) => sleep(milliseconds, signal),
     progress: (state) => run.progress.show(state),
     now: host.now,
   };

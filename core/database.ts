@@ -29,6 +29,16 @@ export interface DatabaseOptions {
   /** Seconds to wait for the server to answer; 0 tries once. */
   readonly wait: number;
   readonly now: () => number;
+  /** What the databases of one run share; by default nothing. */
+  readonly shared?: SharedDatabaseState;
+}
+
+/** What all commands of one run know of the server: one may run another. */
+export interface SharedDatabaseState {
+  /** Whether the server has answered: it is waited for once. */
+  answered: boolean;
+  /** Locks that are held, by database and key, with the signal of their loss. */
+  readonly held: Map<string, AbortSignal>;
 }
 
 /** The database of one run. */
@@ -46,7 +56,7 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
   const closing = new AbortController();
   const ending = AbortSignal.any([signal, closing.signal]);
   const connections = new Set<Connection>();
-  let answered = false;
+  const shared = options.shared ?? { answered: false, held: new Map() };
   let beginning: Promise<Connection> | undefined;
   let defaultSession: Promise<Session> | undefined;
   let cancelling: ReturnType<typeof setInterval> | undefined;
@@ -72,10 +82,10 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
     // Only the first one waits for the server and tells of it; others share its luck.
     if (beginning !== undefined) {
       await beginning.catch((error) => {
-        if (!answered) throw error;
+        if (!shared.answered) throw error;
       });
     }
-    const connection = answered ? await connectOnce(session) : await begin(session);
+    const connection = shared.answered ? await connectOnce(session) : await begin(session);
     connections.add(connection);
     connection.closed.then(() => connections.delete(connection));
     if (ending.aborted) await connection.close();
@@ -122,14 +132,14 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
           options.wait > 0 ? Math.max(1, remaining) : undefined,
         );
         log.success("Database is ready");
-        answered = true;
+        shared.answered = true;
         return connection;
       } catch (error) {
         ending.throwIfAborted();
         // The server answered: it is ready, though without this database.
         if (error instanceof OperationError && error.code === "database_missing") {
           log.success("Database is ready");
-          answered = true;
+          shared.answered = true;
         }
         if (!(error instanceof OperationError) || error.details["retryable"] !== true) throw error;
         if (options.now() + pause > deadline) throw waitedTooLong(error, options.wait);
@@ -163,14 +173,35 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
     },
     query,
     session,
+    async transaction(work, sessionOptions) {
+      const { inTransaction } = await import("./transaction.ts");
+      return await inTransaction(await session(sessionOptions), work);
+    },
+    async stateTable(table) {
+      const { makeStateTable } = await import("./state_table.ts");
+      const { readOnly } = options;
+      return await makeStateTable(table, { query, readOnly, warn: log.warn });
+    },
     async withLock(lock, work) {
+      const id = `${lock.database ?? parameters.database}\0${lock.key}`;
+      // What this run holds already, it need not wait for.
+      const held = shared.held.get(id);
+      if (held !== undefined) return await work(held);
       const { holdAdvisoryLock } = await import("./advisory_lock.ts");
+      const { database } = lock;
       return await holdAdvisoryLock(lock, {
-        open: () => open({ notices: "drop" }),
+        open: () => open({ notices: "drop", ...(database === undefined ? {} : { database }) }),
         signal,
         log,
         now: options.now,
-      }, work);
+      }, async (lost) => {
+        shared.held.set(id, lost);
+        try {
+          return await work(lost);
+        } finally {
+          shared.held.delete(id);
+        }
+      });
     },
     async close() {
       signal.removeEventListener("abort", cancelUntilClosed);

@@ -51,8 +51,11 @@ export interface LogOptions {
 /** The log of one run, with the error level that only the host writes. */
 export interface RunLog extends Log {
   error(message: string): void;
-  /** Lines that explain the error line before them: plain as text, a line of their own as JSON. */
-  note(message: string): void;
+  /**
+   * Lines without a tag, such as those that explain the error line before them: plain as text, a
+   * line of their own as JSON. The level, by default `error`, tells whether they are written.
+   */
+  note(message: string, level?: LogLevel): void;
   /** Warnings written so far, for the JSON result. */
   readonly warnings: readonly string[];
 }
@@ -75,8 +78,9 @@ export function createLog(options: LogOptions): RunLog {
     success: (message) => write("success", message),
     warn: (message) => write("warn", message),
     error: (message) => write("error", message),
-    note(message) {
-      if (options.format === "json") return write("error", message);
+    note(message, level = "error") {
+      if (options.format === "json") return write(level, message);
+      if (RANK[level] < RANK[options.level()]) return;
       options.beforeLine?.();
       options.stream.write(printable(options.redact(message)) + "\n");
     },

@@ -542,6 +542,8 @@ export interface LockOptions {
   readonly purpose: string;
   /** Seconds to wait; 0 fails at once. */
   readonly wait: number;
+  /** Another database of the server to hold it in: for what the target itself must not be open for. */
+  readonly database?: string;
 }
 
 /** A table of the tool's own state. */

@@ -1,5 +1,5 @@
 /** One run, from the command line to the exit code; readable from top to bottom. */
-import type { Context, Plugin, Result } from "./plugin.ts";
+import type { Plugin } from "./plugin.ts";
 import type { Host } from "./host.ts";
 import { earlyFlags } from "./early_flags.ts";
 import { type ErrorReport, EXIT_BUG, EXIT_PROBLEMS, reportOf, SignalError } from "./errors.ts";
@@ -10,11 +10,12 @@ import { createRedactor, type Redactor } from "./redact.ts";
 import {
   buildCommandTree,
   type CommandEntry,
+  type CommandTree,
   findCommand,
   splitLeadingFlags,
 } from "./command_tree.ts";
-import type { HostFlagValues } from "./global_flags.ts";
-import type { CommandInput, CommandLine } from "./input.ts";
+import type { CommandLine } from "./input.ts";
+import type { Commands } from "./perform.ts";
 
 /** What a test may hand in instead of what the program ships. */
 export interface RunOptions {
@@ -29,6 +30,8 @@ export interface Run {
   readonly progress: ProgressLine;
   readonly redactor: Redactor;
   readonly signal: AbortSignal;
+  /** Whether the result is printed as JSON. */
+  readonly json: boolean;
   readonly state: { command: string | undefined; level: LogLevel };
 }
 
@@ -82,7 +85,7 @@ export async function run(
       run.output.result("help", { data: { text }, text }, run.log.warnings);
       return 0;
     }
-    return await runCommand(run, { entry, words, line, plugins });
+    return await runCommand(run, { entry, words, line, tree, plugins });
   } catch (error) {
     return fail(run, endingReport(run, error));
   } finally {
@@ -126,6 +129,7 @@ function startRun(args: readonly string[], host: Host, signal: AbortSignal): Run
     progress,
     redactor,
     signal,
+    json: early.json,
     state,
   };
 }
@@ -172,19 +176,17 @@ function fail(run: Run, report: ErrorReport): number {
   return report.exit;
 }
 
-interface Called {
+interface CalledByLine {
   readonly entry: CommandEntry;
-  readonly plugins: readonly Plugin[];
-}
-
-interface CalledByLine extends Called {
   readonly words: readonly string[];
   readonly line: CommandLine;
+  readonly tree: CommandTree;
+  readonly plugins: readonly Plugin[];
 }
 
 async function runCommand(
   run: Run,
-  { entry, words, line, plugins }: CalledByLine,
+  { entry, words, line, tree, plugins }: CalledByLine,
 ): Promise<number> {
   const { host, log } = run;
   const { command, path } = entry;
@@ -199,37 +201,29 @@ async function runCommand(
   const { flagVariables, readCommandLine } = await import("./input.ts");
   const env = flagVariables(command, (name) => configuration.get(name));
   const input = readCommandLine(words, { entry, env }).input();
-  const flags = input.hostFlags;
-  for (const secret of input.secrets) run.redactor.add(secret);
-  // What writes is begun only under a configuration that is valid as a whole.
-  if (command.database === "none") configuration.check();
-  else if (command.effect !== "read") configuration.connection();
-  // 6. The context; the database is opened when first used, and closed here.
-  const dryRun = flags["dry-run"] === true;
-  const { createContext } = await import("./context.ts");
-  const { context, close } = createContext({
+  const dryRun = input.hostFlags["dry-run"] === true;
+  const commands: Commands = {
     run,
+    tree,
+    plugins,
     configuration,
-    dryRun,
-    readOnly: command.effect === "read" || dryRun,
-    database: command.database ?? "database",
-    wait: Math.max(0, flags.wait ?? 60),
-  });
-  let result: Result;
+    wait: Math.max(0, input.hostFlags.wait ?? 60),
+    shared: { answered: false, held: new Map() },
+    closers: [],
+  };
   try {
-    // 7. What destroys is confirmed.
-    if (command.effect === "destroy" && !dryRun) await confirm({ run, context, flags, path });
-    // 8. The operation, between its hooks.
-    result = await operate(run, { entry, input, plugins, context });
+    // 9. The result, written while the database is still open: its rows may come from there.
+    const { perform } = await import("./perform.ts");
+    return await perform({ entry, input, dryRun }, commands, async (result) => {
+      if (dryRun) log.info("Dry run: nothing was changed");
+      const { problems = [] } = result;
+      await run.output.result(path, result, log.warnings);
+      for (const problem of problems) log.warn(problem);
+      return problems.length > 0 ? EXIT_PROBLEMS : 0;
+    });
   } finally {
-    await close();
+    for (const close of commands.closers) await close();
   }
-  // 9. The result.
-  if (dryRun) log.info("Dry run: nothing was changed");
-  const { problems = [] } = result;
-  run.output.result(path, result, log.warnings);
-  for (const problem of problems) log.warn(problem);
-  return problems.length > 0 ? EXIT_PROBLEMS : 0;
 }
 
 function logLevel(value: string | undefined): LogLevel {
@@ -238,59 +232,4 @@ function logLevel(value: string | undefined): LogLevel {
     : value === "trace"
     ? "debug"
     : "info";
-}
-
-async function confirm(
-  { run, context, flags, path }: {
-    run: Run;
-    context: Context;
-    flags: HostFlagValues;
-    path: string;
-  },
-): Promise<void> {
-  const { confirmDestruction } = await import("./confirm.ts");
-  const { host } = run;
-  const { database, host: server, port } = context.db.target;
-  await confirmDestruction({
-    command: path,
-    database,
-    server: `${server}:${port}`,
-    force: flags.force === true,
-    confirm: flags.confirm,
-    production: context.config.get("ENVIRONMENT") === "production",
-    ask: host.interactive
-      ? (question) => {
-        host.stderr.write(question);
-        return endable(host.readLine(), run.signal);
-      }
-      : undefined,
-  });
-}
-
-/** Waits for what no signal can end, but no longer than until the signal. */
-function endable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-    work.then(resolve, reject);
-  });
-}
-
-async function operate(
-  run: Run,
-  { entry, input, plugins, context }: Called & {
-    readonly input: CommandInput;
-    readonly context: Context;
-  },
-): Promise<Result> {
-  const { command, path } = entry;
-  const work = () => command.run(context, input);
-  if (!plugins.some((plugin) => plugin.hooks !== undefined)) return await work();
-  const { runBetweenHooks } = await import("./hooks.ts");
-  return await runBetweenHooks(work, {
-    plugins,
-    event: { command: path, effect: command.effect, flags: input.hookFlags, args: input.args },
-    context: () => context,
-    log: run.log,
-    redact: (text) => run.redactor.text(text),
-  });
 }

@@ -1,0 +1,161 @@
+/** One command's operation, from its context to its result: steps 6 to 8 of a run. */
+import {
+  type CommandCall,
+  type Context,
+  OperationError,
+  type Plugin,
+  type Result,
+} from "./plugin.ts";
+import type { CommandEntry, CommandTree } from "./command_tree.ts";
+import type { Configuration } from "./config.ts";
+import type { SharedDatabaseState } from "./database.ts";
+import type { HostFlagValues } from "./global_flags.ts";
+import type { Caller } from "./call.ts";
+import type { CommandInput } from "./input.ts";
+import type { Run } from "./run.ts";
+
+/** What the commands of one run have in common: the one of the line, and those that it runs. */
+export interface Commands {
+  readonly run: Run;
+  readonly tree: CommandTree;
+  readonly plugins: readonly Plugin[];
+  readonly configuration: Configuration;
+  readonly wait: number;
+  readonly shared: SharedDatabaseState;
+  /** What is closed at the end of the run. */
+  readonly closers: (() => Promise<void>)[];
+}
+
+/** One command with its input. */
+export interface Performed {
+  readonly entry: CommandEntry;
+  readonly input: CommandInput;
+  readonly dryRun: boolean;
+  /** Whether another command runs it; nobody is asked to confirm it then. */
+  readonly nested?: boolean;
+}
+
+/**
+ * Performs one command.
+ *
+ * @param take what is done with the result while the command's database is still open
+ * @returns what `take` returns
+ */
+export async function perform<T>(
+  performed: Performed,
+  commands: Commands,
+  take: (result: Result) => T | Promise<T>,
+): Promise<T> {
+  const { run, configuration, wait, shared } = commands;
+  const { entry: { command, path }, input, dryRun } = performed;
+  for (const secret of input.secrets) run.redactor.add(secret);
+  // What writes is begun only under a configuration that is valid as a whole.
+  if (command.database === "none") configuration.check();
+  else if (command.effect !== "read") configuration.connection();
+  // 6. The context; the database is opened when first used, and closed here.
+  const { createContext } = await import("./context.ts");
+  const caller: Caller = { path, effect: command.effect, dryRun };
+  const contextOf = (readOnly: boolean) =>
+    createContext({
+      run,
+      configuration,
+      dryRun,
+      readOnly,
+      database: command.database ?? "database",
+      wait,
+      shared,
+      call: (path, call) => callCommand({ path, call, caller }, commands),
+    });
+  const { context, close } = contextOf(command.effect === "read" || dryRun);
+  let streams = false;
+  try {
+    // 7. What destroys is told, and confirmed.
+    if (command.effect === "destroy") await tellAndConfirm(performed, commands, contextOf(true));
+    // 8. The operation, between its hooks; rows are part of it.
+    let taken: { readonly value: T } | undefined;
+    const result = await operate(performed, { commands, context }, async (result) => {
+      streams = result.rows !== undefined;
+      if (streams) taken = { value: await take(result) };
+    });
+    return taken === undefined ? await take(result) : taken.value;
+  } finally {
+    // Rows that are given to another command come from this one's database.
+    if (streams && performed.nested === true) commands.closers.push(close);
+    else await close();
+  }
+}
+
+async function callCommand(
+  { path, call, caller }: {
+    path: string;
+    call: CommandCall;
+    caller: Caller;
+  },
+  commands: Commands,
+): Promise<Result> {
+  const { tree, configuration } = commands;
+  const entry = tree.byName.get(path);
+  if (entry === undefined) {
+    throw new OperationError(`Cannot run "${path}": there is no such command`, {
+      kind: "usage",
+      code: "unknown_command",
+    });
+  }
+  const { wordsOfCall } = await import("./call.ts");
+  const { flagVariables, readCommandLine } = await import("./input.ts");
+  const env = flagVariables(entry.command, (name) => configuration.get(name));
+  const words = wordsOfCall(call, entry, caller);
+  const input = readCommandLine(words, { entry, env }).input();
+  const dryRun = input.hostFlags["dry-run"] === true;
+  return await perform({ entry, input, dryRun, nested: true }, commands, (result) => result);
+}
+
+async function tellAndConfirm(
+  { entry: { command, path }, input, dryRun, nested }: Performed,
+  { run }: Commands,
+  { context, close }: { context: Context; close(): Promise<void> },
+): Promise<void> {
+  const { force, confirm }: HostFlagValues = input.hostFlags;
+  const asks = run.host.interactive && nested !== true;
+  try {
+    const told = await command.plan?.(context, input);
+    // Who is asked must see what the question is about, however quiet the run is.
+    const level = asks && force !== true && confirm === undefined ? "error" : "info";
+    if (told !== undefined) run.log.note(told, level);
+    if (dryRun) return;
+    const { confirmDestruction } = await import("./confirm.ts");
+    const { database, host: server, port } = context.db.target;
+    await confirmDestruction({
+      command: path,
+      database,
+      server: `${server}:${port}`,
+      force: force === true,
+      confirm,
+      production: context.config.get("ENVIRONMENT") === "production",
+      ask: asks ? context.prompt : undefined,
+    });
+  } finally {
+    await close();
+  }
+}
+
+async function operate(
+  { entry: { command, path }, input }: Performed,
+  { commands: { run, plugins }, context }: { commands: Commands; context: Context },
+  done: (result: Result) => Promise<void>,
+): Promise<Result> {
+  const work = async () => {
+    const result = await command.run(context, input);
+    await done(result);
+    return result;
+  };
+  if (!plugins.some((plugin) => plugin.hooks !== undefined)) return await work();
+  const { runBetweenHooks } = await import("./hooks.ts");
+  return await runBetweenHooks(work, {
+    plugins,
+    event: { command: path, effect: command.effect, flags: input.hookFlags, args: input.args },
+    context: () => context,
+    log: run.log,
+    redact: (text) => run.redactor.text(text),
+  });
+}
