@@ -173,6 +173,18 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
     },
     query,
     session,
+    async maintenance(sessionOptions) {
+      // The first is where the server's own tools go too.
+      const [first = "postgres", second] = ["postgres", "template1"]
+        .filter((name) => name !== parameters.database);
+      try {
+        return await session({ ...sessionOptions, database: first });
+      } catch (error) {
+        const missing = error instanceof OperationError && error.code === "database_missing";
+        if (!missing || second === undefined) throw error;
+        return await session({ ...sessionOptions, database: second });
+      }
+    },
     async transaction(work, sessionOptions) {
       const { inTransaction } = await import("./transaction.ts");
       return await inTransaction(await session(sessionOptions), work);

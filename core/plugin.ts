@@ -566,6 +566,8 @@ export interface Database {
   query<R = Row>(sql: string, params?: readonly SqlParameter[]): Promise<QueryResult<R>>;
   /** Opens a session of its own; the host closes it after the run when the plugin does not. */
   session(options?: SessionOptions): Promise<Session>;
+  /** Opens a session in a database that every server has, `postgres` or else `template1`, and never the target. */
+  maintenance(options?: Omit<SessionOptions, "database">): Promise<Session>;
   /**
    * Runs `work` in a transaction on a session of its own: committed when it returns, rolled back
    * when it throws.

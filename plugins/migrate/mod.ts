@@ -73,6 +73,27 @@ const status = command({
   },
 });
 
+const check = command({
+  summary: "Check the migration files without a database",
+  description:
+    "Names, versions, encodings and statements are checked as `migrate` checks them before it " +
+    "applies anything to an empty database.",
+  examples: [
+    { line: "observatory migrate check", note: "before a commit" },
+    { line: "observatory migrate check --strict", note: "in CI" },
+  ],
+  effect: "read",
+  database: "none",
+  flags: {
+    ...DIRECTORY_FLAG,
+    "strict": { type: "boolean", help: "Refuse .sql files without a version" },
+  },
+  async run(context, { flags }) {
+    const { check } = await import("./check.ts");
+    return await check(context, { directories: flags.dir, strict: flags.strict });
+  },
+});
+
 const rollback = command({
   summary: "Take back the last migration, or several, by their down files",
   description:
@@ -269,6 +290,7 @@ export default definePlugin({
   commands: {
     "migrate": migrate,
     "migrate status": status,
+    "migrate check": check,
     "migrate rollback": rollback,
     "migrate add": add,
     "migrate resolve": resolve,

@@ -40,7 +40,7 @@ const TEMPLATE_IN_USE = "55006";
 const ATTEMPTS = 20;
 
 async function createDatabase(context: Context, database: string): Promise<boolean> {
-  const session = await openMaintenance(context);
+  const session = await context.db.maintenance();
   try {
     for (let attempt = 1;; attempt++) {
       try {
@@ -58,18 +58,6 @@ async function createDatabase(context: Context, database: string): Promise<boole
     }
   } finally {
     await session.close();
-  }
-}
-
-/** A database that every server has; the first is where sqlx and the server's own tools go too. */
-async function openMaintenance({ db }: Context): Promise<Session> {
-  const [first = "postgres", second = "template1"] = ["postgres", "template1"]
-    .filter((name) => name !== db.target.database);
-  try {
-    return await db.session({ database: first });
-  } catch (error) {
-    if (!isMissing(error)) throw error;
-    return await db.session({ database: second });
   }
 }
 
