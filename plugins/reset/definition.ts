@@ -1,0 +1,141 @@
+/** The statements that make a database with another one's properties. */
+import type { DatabaseFacts, Privilege, Setting } from "./inspection.ts";
+
+/** The template that is copied. */
+export interface Template {
+  readonly name: "template0" | "template1";
+}
+
+/**
+ * CREATE DATABASE with the old one's owner, encoding, locale, tablespace and connection limit.
+ *
+ * @param name what the new one is called
+ */
+export function createStatement(
+  facts: DatabaseFacts,
+  { name, template }: { name: string; template: Template["name"] },
+): string {
+  const options = [
+    `OWNER ${identifier(facts.owner)}`,
+    `TEMPLATE ${template}`,
+    `ENCODING ${literal(facts.encoding)}`,
+    ...localeOptions(facts),
+    `TABLESPACE ${identifier(facts.tablespace)}`,
+    ...(facts.connectionLimit === -1 ? [] : [`CONNECTION LIMIT ${facts.connectionLimit}`]),
+  ];
+  return `CREATE DATABASE ${identifier(name)} ${options.join(" ")}`;
+}
+
+function localeOptions({ provider, locale, icuRules, collate, ctype }: DatabaseFacts): string[] {
+  const libc = [`LC_COLLATE ${literal(collate)}`, `LC_CTYPE ${literal(ctype)}`];
+  if (provider === "i") {
+    return [
+      "LOCALE_PROVIDER icu",
+      ...(locale === undefined ? [] : [`ICU_LOCALE ${literal(locale)}`]),
+      ...(icuRules === undefined ? [] : [`ICU_RULES ${literal(icuRules)}`]),
+      ...libc,
+    ];
+  }
+  if (provider === "b") {
+    return [
+      "LOCALE_PROVIDER builtin",
+      ...(locale === undefined ? [] : [`BUILTIN_LOCALE ${literal(locale)}`]),
+      ...libc,
+    ];
+  }
+  return [...(provider === "c" ? ["LOCALE_PROVIDER libc"] : []), ...libc];
+}
+
+/** Whether a template fits: only the server's pristine one may be copied to another encoding or locale. */
+export function fits(facts: DatabaseFacts, template: DatabaseFacts): boolean {
+  return facts.encoding === template.encoding && facts.collate === template.collate &&
+    facts.ctype === template.ctype && facts.provider === template.provider &&
+    facts.locale === template.locale && facts.icuRules === template.icuRules;
+}
+
+/** ALTER DATABASE and ALTER ROLE … IN DATABASE for every setting. */
+export function settingStatements(settings: readonly Setting[], name: string): string[] {
+  return settings.map(({ role, name: setting, value }) => {
+    const target = role === undefined
+      ? `ALTER DATABASE ${identifier(name)}`
+      : `ALTER ROLE ${identifier(role)} IN DATABASE ${identifier(name)}`;
+    const values = LISTS.has(setting) ? listElements(value).map(literal) : [literal(value)];
+    // A list that is empty is set as an empty text.
+    return `${target} SET ${settingName(setting)} TO ${values.join(", ") || "''"}`;
+  });
+}
+
+/** Settings that the server keeps as lists of quoted names, of which each is given by itself. */
+const LISTS: ReadonlySet<string> = new Set([
+  "local_preload_libraries",
+  "search_path",
+  "session_preload_libraries",
+  "shared_preload_libraries",
+  "temp_tablespaces",
+  "unix_socket_directories",
+]);
+
+/** The elements of a list as the server writes it: names, quoted where needed. */
+export function listElements(value: string): string[] {
+  const elements: string[] = [];
+  for (const [, quoted, bare] of value.matchAll(/"((?:[^"]|"")*)"|([^",\s][^",]*)/g)) {
+    elements.push(quoted === undefined ? (bare ?? "").trim() : quoted.replaceAll('""', '"'));
+  }
+  return elements;
+}
+
+/** Custom settings have names of several parts. */
+function settingName(name: string): string {
+  return name.split(".").map(identifier).join(".");
+}
+
+/** The statements that turn the privileges of a new database into the old one's. */
+export function privilegeStatements(
+  privileges: readonly Privilege[] | undefined,
+  { name, owner }: { name: string; owner: string },
+): string[] {
+  if (privileges === undefined) return [];
+  const on = `ON DATABASE ${identifier(name)}`;
+  const grants = inOrder(privileges, owner).map(({ grantor, grantee, privilege, grantable }) => {
+    const grant = `GRANT ${privilege} ${on} TO ${
+      grantee === undefined ? "PUBLIC" : identifier(grantee)
+    }${grantable ? " WITH GRANT OPTION" : ""}`;
+    // Whose grant it is decides who can take it back; a statement's grantor is its current role.
+    return grantor === owner ? [grant] : [`SET ROLE ${identifier(grantor)}`, grant, "RESET ROLE"];
+  });
+  return [`REVOKE ALL ${on} FROM PUBLIC, ${identifier(owner)}`, ...grants.flat()];
+}
+
+/** The owner's grants first, then those of roles that have the right to grant by then. */
+function inOrder(privileges: readonly Privilege[], owner: string): Privilege[] {
+  const ordered: Privilege[] = [];
+  const waiting = [...privileges];
+  const able = (grant: Privilege) =>
+    grant.grantor === owner ||
+    ordered.some((each) =>
+      each.grantable && each.grantee === grant.grantor && each.privilege === grant.privilege
+    );
+  for (;;) {
+    const next = waiting.findIndex(able);
+    if (next < 0) return [...ordered, ...waiting];
+    ordered.push(...waiting.splice(next, 1));
+  }
+}
+
+/** COMMENT ON DATABASE. */
+export function commentStatement(name: string, comment: string | undefined): string {
+  return `COMMENT ON DATABASE ${identifier(name)} IS ${
+    comment === undefined ? "NULL" : literal(comment)
+  }`;
+}
+
+/** A name as SQL. */
+export function identifier(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+/** A text as SQL, whatever `standard_conforming_strings` is. */
+export function literal(text: string): string {
+  const quoted = `'${text.replaceAll("'", "''").replaceAll("\\", "\\\\")}'`;
+  return text.includes("\\") ? `E${quoted}` : quoted;
+}

@@ -1,0 +1,229 @@
+/** Puts an empty database with the same properties in the place of the old one. */
+import { createHash } from "node:crypto";
+import { type Context, DatabaseError, OperationError, type Session } from "../../core/plugin.ts";
+import {
+  commentStatement,
+  createStatement,
+  fits,
+  identifier,
+  literal,
+  privilegeStatements,
+  settingStatements,
+} from "./definition.ts";
+import { type DatabaseFacts, inspectDatabase } from "./inspection.ts";
+
+/** What became of the old database, as far as it got. */
+export interface Recreation {
+  /** Sessions that were terminated. */
+  terminated: number;
+  /** Whether the old database is gone. */
+  dropped: boolean;
+  /** Whether the new one has its name. */
+  created: boolean;
+}
+
+/**
+ * The name under which the new database is made ready: always the same for one
+ * database, so that a run that was killed in between can be taken up.
+ */
+export function temporaryName(database: string): string {
+  const hash = createHash("sha256").update(database).digest("hex");
+  return `observatory_reset_${hash.slice(0, 16)}`;
+}
+
+/** Tells our own database from one that happens to have the name. */
+function markerOf(database: string): string {
+  return `Made by observatory to replace ${literal(database)} in a reset`;
+}
+
+/**
+ * Makes the new database under another name first, so that what the server
+ * refuses there loses nothing; then drops the old one and renames the new one.
+ *
+ * @param state what was done, for whoever tells of a failure
+ */
+export async function recreate(
+  context: Context,
+  session: Session,
+  { facts, state }: { facts: DatabaseFacts; state: Recreation },
+): Promise<void> {
+  const { log } = context;
+  const database = facts.name;
+  const temporary = temporaryName(database);
+  await dropLeftover(session, { database, temporary });
+  await makeReady(session, { facts, temporary });
+  try {
+    log.info(`Terminating active connections to "${database}"...`);
+    log.info(`Dropping database "${database}"...`);
+    await drop(context, session, { database, state });
+  } catch (error) {
+    await session.query(`DROP DATABASE IF EXISTS ${identifier(temporary)}`).catch((failure) =>
+      log.warn(`Cannot drop "${temporary}", which was to replace "${database}": ${failure}`)
+    );
+    throw error;
+  }
+  state.dropped = true;
+  log.info(`Creating database "${database}"...`);
+  await takeName(context, session, { database, temporary, comment: facts.comment });
+  state.created = true;
+}
+
+/**
+ * Takes up a reset that was killed between the drop and the renaming.
+ *
+ * @returns whether there was one
+ */
+export async function takeUp(
+  context: Context,
+  session: Session,
+  database: string,
+): Promise<boolean> {
+  const temporary = temporaryName(database);
+  const leftover = await inspectDatabase(session, temporary);
+  if (leftover === undefined) return false;
+  refuseForeign(leftover, database);
+  context.log.info(`Taking up the reset that was broken off: "${temporary}" becomes "${database}"`);
+  await takeName(context, session, { database, temporary, comment: undefined });
+  return true;
+}
+
+function refuseForeign(leftover: DatabaseFacts, database: string): void {
+  if (leftover.comment === markerOf(database)) return;
+  throw new OperationError(
+    `Refused: a database "${leftover.name}" is in the way, and its comment does not say that a reset made it; nothing was changed`,
+    { kind: "refused", code: "name_taken", hint: "Rename that database, and run again" },
+  );
+}
+
+async function dropLeftover(
+  session: Session,
+  { database, temporary }: { database: string; temporary: string },
+): Promise<void> {
+  const leftover = await inspectDatabase(session, temporary);
+  if (leftover === undefined) return;
+  refuseForeign(leftover, database);
+  await session.query(`DROP DATABASE ${identifier(temporary)}`);
+}
+
+/** Everything that can be refused is done here, while the old database still stands. */
+async function makeReady(
+  session: Session,
+  { facts, temporary }: { facts: DatabaseFacts; temporary: string },
+): Promise<void> {
+  const template1 = await inspectDatabase(session, "template1");
+  const template = template1 !== undefined && fits(facts, template1) ? "template1" : "template0";
+  await attempt(facts, () => session.query(createStatement(facts, { name: temporary, template })));
+  try {
+    const statements = [
+      commentStatement(temporary, markerOf(facts.name)),
+      ...settingStatements(facts.settings, temporary),
+      ...privilegeStatements(facts.privileges, { name: temporary, owner: facts.owner }),
+    ];
+    for (const sql of statements) await attempt(facts, () => session.query(sql));
+  } catch (error) {
+    await session.query("RESET ROLE");
+    await session.query(`DROP DATABASE ${identifier(temporary)}`);
+    throw error;
+  }
+}
+
+/** Words an error of what is done before the drop. */
+async function attempt<T>({ name }: DatabaseFacts, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof DatabaseError)) throw error;
+    const { message, sqlstate, detail, hint } = error.server;
+    const tail = detail === undefined ? "" : `: ${detail}`;
+    throw new OperationError(
+      `Cannot make a database like "${name}": ${message} (SQLSTATE ${sqlstate})${tail}; the old one stands as it was`,
+      {
+        code: "not_recreated",
+        hint: hint ?? "Connect as a role that may do this, such as a superuser",
+        details: { sqlstate, server: error.server },
+        cause: error,
+      },
+    );
+  }
+}
+
+const IN_USE = "55006";
+const ATTEMPTS = 10;
+
+/** Terminates and drops; somebody may connect in between, so it is tried again. */
+async function drop(
+  { sleep }: Context,
+  session: Session,
+  { database, state }: { database: string; state: Recreation },
+): Promise<void> {
+  const { rows: [server] } = await session.query<{ version: number }>(
+    "SELECT pg_catalog.current_setting('server_version_num')::int AS version",
+  );
+  // FORCE terminates under the lock that keeps new sessions out.
+  const force = (server?.version ?? 0) >= 130000 ? " WITH (FORCE)" : "";
+  for (let attempt = 1;; attempt++) {
+    const { rows: [row] } = await session.query<{ count: number }>(
+      `SELECT count(*) FILTER (WHERE pg_catalog.pg_terminate_backend(pid))::int AS count
+       FROM pg_catalog.pg_stat_activity
+       WHERE datname = $1 AND pid <> pg_catalog.pg_backend_pid() AND backend_type = 'client backend'`,
+      [database],
+    );
+    state.terminated += row?.count ?? 0;
+    try {
+      await session.query(`DROP DATABASE ${identifier(database)}${force}`);
+      return;
+    } catch (error) {
+      const inUse = error instanceof DatabaseError && error.server.sqlstate === IN_USE;
+      if (!inUse || attempt === ATTEMPTS) throw cannotDrop(database, error);
+      await sleep(100 * attempt);
+    }
+  }
+}
+
+function cannotDrop(database: string, error: unknown): unknown {
+  if (!(error instanceof DatabaseError)) return error;
+  const { message, sqlstate, detail } = error.server;
+  return new OperationError(
+    `Cannot drop "${database}": ${message} (SQLSTATE ${sqlstate})${
+      detail === undefined ? "" : `: ${detail}`
+    }; it stands as it was`,
+    {
+      code: "not_dropped",
+      hint: sqlstate === IN_USE
+        ? "Stop what connects to it again and again, and run again"
+        : "Connect as a role that may end the other sessions, such as a member of pg_signal_backend",
+      details: { sqlstate, server: error.server },
+      cause: error,
+    },
+  );
+}
+
+/** A background worker may be in the new database already; it is ended, as others are. */
+async function takeName(
+  { sleep }: Context,
+  session: Session,
+  { database, temporary, comment }: {
+    database: string;
+    temporary: string;
+    comment: string | undefined;
+  },
+): Promise<void> {
+  for (let attempt = 1;; attempt++) {
+    try {
+      await session.query(
+        `ALTER DATABASE ${identifier(temporary)} RENAME TO ${identifier(database)}`,
+      );
+      break;
+    } catch (error) {
+      const inUse = error instanceof DatabaseError && error.server.sqlstate === IN_USE;
+      if (!inUse || attempt === ATTEMPTS) throw error;
+      await session.query(
+        `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+         WHERE datname = $1 AND pid <> pg_catalog.pg_backend_pid()`,
+        [temporary],
+      );
+      await sleep(100 * attempt);
+    }
+  }
+  await session.query(commentStatement(database, comment));
+}
