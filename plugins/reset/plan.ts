@@ -58,10 +58,6 @@ export async function inspect(
 /** How many migrations will be applied; their files are checked before anything is lost. */
 async function checkMigrations({ run }: Context): Promise<number> {
   const { data } = await run("migrate check");
-  return Array.isArray(data) ? data.length : migrationsOf(data);
-}
-
-function migrationsOf(data: unknown): number {
   const list = typeof data === "object" && data !== null && "migrations" in data
     ? data.migrations
     : undefined;
@@ -170,6 +166,7 @@ function describe(
   return [
     `Reset of database "${database}" (${size}) on ${host}:${port} as "${rights.user}":`,
     ...steps.map((step, index) => `  ${index + 1}. ${step}`),
+    ...((facts?.securityLabels ?? 0) === 0 ? [] : ["Its security labels are not kept"]),
   ].join("\n");
 }
 

@@ -55,17 +55,15 @@ export async function recreate(
   try {
     log.info(`Terminating active connections to "${database}"...`);
     log.info(`Dropping database "${database}"...`);
-    await drop(context, session, { database, state });
+    await replace(context, session, { facts, temporary, state });
   } catch (error) {
+    if (state.dropped) throw error;
     await session.query(`DROP DATABASE IF EXISTS ${identifier(temporary)}`).catch((failure) =>
       log.warn(`Cannot drop "${temporary}", which was to replace "${database}": ${failure}`)
     );
     throw error;
   }
-  state.dropped = true;
-  log.info(`Creating database "${database}"...`);
-  await takeName(context, session, { database, temporary, comment: facts.comment });
-  state.created = true;
+  log.info(`Created database "${database}"`);
 }
 
 /**
@@ -150,38 +148,66 @@ async function attempt<T>({ name }: DatabaseFacts, work: () => Promise<T>): Prom
 const IN_USE = "55006";
 const ATTEMPTS = 10;
 
-/** Terminates and drops; somebody may connect in between, so it is tried again. */
-async function drop(
-  { sleep }: Context,
+/**
+ * Terminates, drops and renames; somebody may connect in between, so it is tried again.
+ *
+ * Drop and renaming are sent together, so that the end of this process cannot come between them.
+ * When the drop fails, the renaming meets a name that is taken, and the comment is what it was.
+ */
+async function replace(
+  context: Context,
   session: Session,
-  { database, state }: { database: string; state: Recreation },
+  { facts, temporary, state }: { facts: DatabaseFacts; temporary: string; state: Recreation },
 ): Promise<void> {
+  const { name: database, comment } = facts;
   const { rows: [server] } = await session.query<{ version: number }>(
     "SELECT pg_catalog.current_setting('server_version_num')::int AS version",
   );
   // FORCE terminates under the lock that keeps new sessions out.
   const force = (server?.version ?? 0) >= 130000 ? " WITH (FORCE)" : "";
+  const steps = [
+    `DROP DATABASE ${identifier(database)}${force}`,
+    renaming(temporary, database),
+    commentStatement(database, comment),
+  ].map((sql) => ({ sql }));
   for (let attempt = 1;; attempt++) {
-    const { rows: [row] } = await session.query<{ count: number }>(
-      `SELECT count(*) FILTER (WHERE pg_catalog.pg_terminate_backend(pid))::int AS count
-       FROM pg_catalog.pg_stat_activity
-       WHERE datname = $1 AND pid <> pg_catalog.pg_backend_pid() AND backend_type = 'client backend'`,
-      [database],
-    );
-    state.terminated += row?.count ?? 0;
+    state.terminated += await terminate(session, database);
     try {
-      await session.query(`DROP DATABASE ${identifier(database)}${force}`);
-      return;
+      await session.pipeline(steps);
+      state.dropped = true;
+      break;
     } catch (error) {
-      const inUse = error instanceof DatabaseError && error.server.sqlstate === IN_USE;
-      if (!inUse || attempt === ATTEMPTS) throw cannotDrop(database, error);
-      await sleep(100 * attempt);
+      if (!(error instanceof DatabaseError)) throw error;
+      if (error.step > 0) {
+        state.dropped = true;
+        await takeName(context, session, { database, temporary, comment });
+        break;
+      }
+      if (error.server.sqlstate !== IN_USE || attempt === ATTEMPTS) {
+        throw cannotDrop(database, error);
+      }
+      await context.sleep(100 * attempt);
     }
   }
+  state.created = true;
 }
 
-function cannotDrop(database: string, error: unknown): unknown {
-  if (!(error instanceof DatabaseError)) return error;
+/** @returns how many sessions were told to end */
+async function terminate(session: Session, database: string): Promise<number> {
+  const { rows: [row] } = await session.query<{ count: number }>(
+    `SELECT count(*) FILTER (WHERE pg_catalog.pg_terminate_backend(pid))::int AS count
+     FROM pg_catalog.pg_stat_activity
+     WHERE datname = $1 AND pid <> pg_catalog.pg_backend_pid() AND backend_type = 'client backend'`,
+    [database],
+  );
+  return row?.count ?? 0;
+}
+
+function renaming(from: string, to: string): string {
+  return `ALTER DATABASE ${identifier(from)} RENAME TO ${identifier(to)}`;
+}
+
+function cannotDrop(database: string, error: DatabaseError): OperationError {
   const { message, sqlstate, detail } = error.server;
   return new OperationError(
     `Cannot drop "${database}": ${message} (SQLSTATE ${sqlstate})${
@@ -210,9 +236,7 @@ async function takeName(
 ): Promise<void> {
   for (let attempt = 1;; attempt++) {
     try {
-      await session.query(
-        `ALTER DATABASE ${identifier(temporary)} RENAME TO ${identifier(database)}`,
-      );
+      await session.query(renaming(temporary, database));
       break;
     } catch (error) {
       const inUse = error instanceof DatabaseError && error.server.sqlstate === IN_USE;
