@@ -2,7 +2,8 @@
  * The host: the one place where the program meets the machine. Everything else
  * in `core/` is handed this interface, so that a test can hand in another.
  */
-import { type FileEntry, OperationError } from "./plugin.ts";
+import { systemFiles } from "./host/files.ts";
+import { type FileEntry, type FileFacts, OperationError, type ProgramExit } from "./plugin.ts";
 import type { Dialer } from "./postgres/transport.ts";
 
 /** The signals that end a run in an orderly way, with their numbers. */
@@ -32,6 +33,7 @@ export interface Host {
   /** Milliseconds since 1970. */
   now(): number;
   readonly files: HostFiles;
+  readonly programs: HostPrograms;
   readonly dialer: Dialer;
   /** Calls `handler` for each ending signal; the returned function stops that. */
   onSignal(handler: (signal: EndingSignal) => void): () => void;
@@ -55,6 +57,58 @@ export interface HostFiles {
   readText(path: string): Promise<string | undefined>;
   /** Permission bits of a file (as in `stat`), or undefined when there is none or no such bits. */
   mode(path: string): Promise<number | undefined>;
+  inspect(path: string): Promise<FileFacts | undefined>;
+}
+
+/** Other programs. */
+export interface HostPrograms {
+  /** The file at a path, links followed; undefined when there is none that this user can see. */
+  find(path: string): Promise<ProgramFile | undefined>;
+  /**
+   * Starts a program.
+   *
+   * @param path its file; no directory is searched for it
+   * @throws OperationError `program_missing` or `program_not_started`
+   */
+  spawn(path: string, options: SpawnOptions): Promise<SpawnedProgram>;
+}
+
+/** A file that may be a program. */
+export interface ProgramFile {
+  /** Its absolute path without links. */
+  readonly realPath: string;
+  /** Whether this user may start it. */
+  readonly executable: boolean;
+}
+
+/** How a program is started; what is no stream is this process's own, or nothing. */
+export interface SpawnOptions {
+  readonly args: readonly string[];
+  /** Its whole environment. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly stdin: ReadableStream<Uint8Array> | "inherit" | "none";
+  readonly stdout: "stream" | "inherit";
+  readonly stderr: "stream" | "inherit";
+  /** Whether it leads a group of its own: signals then reach what it has started, too. */
+  readonly group: boolean;
+  /** A file that only this user can read, there as long as the program; the variable names it. */
+  readonly secretFile?: { readonly variable: string; readonly contents: string };
+}
+
+/** A program that was started. */
+export interface SpawnedProgram {
+  /** What it writes; empty where that is inherited. */
+  readonly stdout: ReadableStream<Uint8Array>;
+  readonly stderr: ReadableStream<Uint8Array>;
+  /** Settles when it has ended. */
+  readonly exit: Promise<ProgramExit>;
+  /**
+   * Settles when it has read all of its input, or will read no more; the rest of the stream is
+   * cancelled then. Rejects with what the stream fails with; the program is not told of an end.
+   */
+  readonly fed: Promise<void>;
+  /** Sends a signal; none when it has ended. */
+  kill(signal: EndingSignal | "SIGKILL"): void;
 }
 
 /** The real machine. */
@@ -82,6 +136,16 @@ export function systemHost(): Host {
     readLine: readLineFromStdin,
     now: () => Date.now(),
     files: systemFiles,
+    programs: {
+      async find(path) {
+        const { find } = await import("./host/programs.ts");
+        return find(path);
+      },
+      async spawn(path, options) {
+        const { spawn } = await import("./host/programs.ts");
+        return await spawn(path, options);
+      },
+    },
     dialer: {
       tcp: async (hostname, port) => {
         const connection = await Deno.connect({ hostname, port });
@@ -175,162 +239,4 @@ async function readLineFromStdin(): Promise<string | null> {
     line += decoder.decode(byte, { stream: true });
   }
   return line === "" ? null : line;
-}
-
-const CHUNK_BYTES = 256 * 1024;
-const SMALL_FILE_BYTES = 64 * 1024;
-
-const systemFiles: HostFiles = {
-  // The calls are synchronous inside: for a thousand small files the trips
-  // through the runtime's thread pool cost several times the reads themselves.
-  list: (directory) => attempt("list directory", directory, () => listSync(directory)),
-  readAll: (paths) =>
-    Promise.all(paths.map((path) => attempt("read", path, () => Deno.readFileSync(path)))),
-  async readSmall(paths, limit) {
-    // Whatever else is under way, such as the login to the database, has its turn first.
-    const { setImmediate } = await import("node:timers");
-    await new Promise<void>((resolve) => setImmediate(resolve));
-    const buffer = new Uint8Array(Math.min(limit + 1, SMALL_FILE_BYTES));
-    return await Promise.all(
-      paths.map((path) => attempt("read", path, () => readSmallSync(path, { limit, buffer }))),
-    );
-  },
-  stream: (path) => attempt("read", path, () => streamOf(Deno.openSync(path), path)),
-  create: (path, contents) =>
-    attempt("create", path, () => {
-      const slash = path.lastIndexOf("/");
-      if (slash > 0) makeDirectory(path.slice(0, slash));
-      const bytes = typeof contents === "string" ? new TextEncoder().encode(contents) : contents;
-      Deno.writeFileSync(path, bytes, { createNew: true });
-    }),
-  readText: (path) => optional("read", path, () => Deno.readTextFileSync(path)),
-  mode: (path) => optional("inspect", path, () => Deno.statSync(path).mode ?? undefined),
-};
-
-function makeDirectory(path: string): void {
-  try {
-    Deno.mkdirSync(path, { recursive: true });
-  } catch (error) {
-    // A directory that is there is no error: what is there is something else.
-    if (error instanceof Deno.errors.AlreadyExists) throw new Deno.errors.NotADirectory();
-    throw error;
-  }
-}
-
-/** Most small files fit the buffer, which saves asking for their size first. */
-function readSmallSync(
-  path: string,
-  { limit, buffer }: { limit: number; buffer: Uint8Array },
-): Uint8Array | null {
-  using file = Deno.openSync(path);
-  let length = 0;
-  while (length < buffer.length) {
-    const count = file.readSync(buffer.subarray(length));
-    if (count === null) return buffer.slice(0, length);
-    length += count;
-  }
-  if (file.statSync().size > limit) return null;
-  const bytes = Deno.readFileSync(path);
-  return bytes.length > limit ? null : bytes;
-}
-
-function listSync(directory: string): FileEntry[] {
-  const entries: FileEntry[] = [];
-  for (const entry of Deno.readDirSync(directory)) {
-    entries.push(
-      entry.isFile ? fileEntry(directory, entry.name) : {
-        name: entry.name,
-        ...kindAndSize(directory, entry),
-      },
-    );
-  }
-  return entries.sort((a, b) => a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
-}
-
-/** A file whose size is asked for when it is read: of a thousand files it seldom is. */
-function fileEntry(directory: string, name: string): FileEntry {
-  return {
-    name,
-    kind: "file",
-    get size() {
-      return kindAndSize(directory, { name }).size;
-    },
-  };
-}
-
-function kindAndSize(
-  directory: string,
-  { name }: { name: string },
-): Pick<FileEntry, "kind" | "size"> {
-  let info: Deno.FileInfo;
-  try {
-    info = Deno.statSync(`${directory}/${name}`);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return { kind: "dangling", size: 0 };
-    throw error;
-  }
-  if (info.isFile) return { kind: "file", size: info.size };
-  return { kind: info.isDirectory ? "directory" : "other", size: 0 };
-}
-
-function streamOf(file: Deno.FsFile, path: string): ReadableStream<Uint8Array> {
-  return new ReadableStream({
-    async pull(controller) {
-      const chunk = new Uint8Array(CHUNK_BYTES);
-      const count = await attempt("read", path, () => file.readSync(chunk)).catch((error) => {
-        file.close();
-        throw error;
-      });
-      if (count === null) {
-        file.close();
-        controller.close();
-      } else {
-        controller.enqueue(count === chunk.length ? chunk : chunk.subarray(0, count));
-      }
-    },
-    cancel: () => file.close(),
-  }, { highWaterMark: 0 });
-}
-
-function optional<T>(action: string, path: string, work: () => T): Promise<T | undefined> {
-  return attempt(action, path, () => {
-    try {
-      return work();
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
-        return undefined;
-      }
-      throw error;
-    }
-  });
-}
-
-/** Runs file work and words its errors: the action, the path and the reason. */
-// deno-lint-ignore require-await -- a synchronous throw must become a rejection
-async function attempt<T>(action: string, path: string, work: () => T): Promise<T> {
-  try {
-    return work();
-  } catch (error) {
-    const [code, reason] = reasonOf(error);
-    throw new OperationError(`Cannot ${action} "${path}": ${reason}`, {
-      code,
-      cause: error,
-      details: { path },
-    });
-  }
-}
-
-function reasonOf(error: unknown): [code: string, reason: string] {
-  if (error instanceof Deno.errors.NotFound) {
-    return ["not_found", "there is no such file or directory"];
-  }
-  if (error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable) {
-    return ["permission_denied", "permission is denied"];
-  }
-  if (error instanceof Deno.errors.AlreadyExists) return ["already_exists", "it exists already"];
-  if (error instanceof Deno.errors.NotADirectory) {
-    return ["not_a_directory", "it is not a directory"];
-  }
-  if (error instanceof Deno.errors.IsADirectory) return ["is_a_directory", "it is a directory"];
-  return ["file_error", error instanceof Error ? error.message : String(error)];
 }

@@ -1,5 +1,6 @@
 /** A host without a machine, for tests of commands and plugins. */
-import { type FileEntry, OperationError } from "./plugin.ts";
+import { type FakeProgram, fakePrograms } from "./testing_programs.ts";
+import { type FileEntry, type FileFacts, OperationError } from "./plugin.ts";
 import type { EndingSignal, Host, HostFiles, OutputStream } from "./host.ts";
 import type { Dialer } from "./postgres/transport.ts";
 
@@ -8,6 +9,8 @@ export interface FakeMachine {
   readonly env?: Readonly<Record<string, string>>;
   /** Files by path, relative to the working directory or absolute. */
   readonly files?: Readonly<Record<string, string | Uint8Array>>;
+  /** Programs by path; a name alone stands for one in /usr/bin. */
+  readonly programs?: Readonly<Record<string, FakeProgram>>;
   /** Lines that are typed. */
   readonly input?: readonly string[];
   /** Whether the streams are terminals. */
@@ -55,6 +58,7 @@ export function fakeHost(machine: FakeMachine = {}): FakeHost {
     readLine: () => Promise.resolve(input.shift() ?? null),
     now: machine.now ?? (() => Date.now()),
     files: fakeFiles(stored),
+    programs: fakePrograms(machine.programs ?? {}),
     dialer: machine.dialer ?? { tcp: refuse, unix: refuse },
     onSignal(handler) {
       handlers.add(handler);
@@ -138,5 +142,25 @@ function fakeFiles(stored: Map<string, Uint8Array>): HostFiles {
       );
     },
     mode: (path) => Promise.resolve(stored.has(path) ? 0o600 : undefined),
+    inspect: (path) => Promise.resolve(factsOf(stored, path)),
+  };
+}
+
+/** Everything belongs to this user, on a disk of which half is full. */
+function factsOf(stored: ReadonlyMap<string, Uint8Array>, path: string): FileFacts | undefined {
+  const contents = stored.get(path);
+  const directory = `${path.replace(/\/$/, "")}/`;
+  if (contents === undefined && ![...stored.keys()].some((each) => each.startsWith(directory))) {
+    return undefined;
+  }
+  return {
+    realPath: path.startsWith("/") ? path : `/work/${path}`,
+    kind: contents === undefined ? "directory" : "file",
+    size: contents?.length ?? 0,
+    mode: contents === undefined ? 0o700 : 0o600,
+    owner: { uid: 1000, gid: 1000 },
+    self: { uid: 1000, gid: 1000 },
+    access: { read: true, write: true, execute: contents === undefined },
+    disk: { total: 2e9, free: 1e9 },
   };
 }

@@ -13,7 +13,7 @@ const ROOT = resolve(import.meta.dirname ?? ".", "..");
 const HOST_GLOBALS: ReadonlySet<string> = new Set(["Deno", "console", "process"]);
 
 /** Where those globals may be used, relative to the root. */
-const HOST_FILES = /^(main\.ts$|core\/host\.ts$|core\/sandbox\/)/;
+const HOST_FILES = /^(main\.ts$|core\/host\.ts$|core\/host\/|core\/sandbox\/)/;
 
 /** What goes into the program. */
 const PRODUCT = /^(main\.ts$|core\/|plugins\/)/;
@@ -38,7 +38,8 @@ const plugin: Deno.lint.Plugin = {
             if (!HOST_GLOBALS.has(node.name) || !isReference(node)) return;
             context.report({
               node,
-              message: `\`${node.name}\` is used outside core/host.ts and core/sandbox/`,
+              message:
+                `\`${node.name}\` is used outside core/host.ts, core/host/ and core/sandbox/`,
               hint: "Take what is needed from the host or the plugin's context",
             });
           },

@@ -1,0 +1,166 @@
+/** The real file system, as the host gives it. */
+import { type FileEntry, OperationError } from "../plugin.ts";
+import type { HostFiles } from "../host.ts";
+
+const CHUNK_BYTES = 256 * 1024;
+const SMALL_FILE_BYTES = 64 * 1024;
+
+/** The real file system. */
+export const systemFiles: HostFiles = {
+  // The calls are synchronous inside: for a thousand small files the trips
+  // through the runtime's thread pool cost several times the reads themselves.
+  list: (directory) => attempt("list directory", directory, () => listSync(directory)),
+  readAll: (paths) =>
+    Promise.all(paths.map((path) => attempt("read", path, () => Deno.readFileSync(path)))),
+  async readSmall(paths, limit) {
+    // Whatever else is under way, such as the login to the database, has its turn first.
+    const { setImmediate } = await import("node:timers");
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    const buffer = new Uint8Array(Math.min(limit + 1, SMALL_FILE_BYTES));
+    return await Promise.all(
+      paths.map((path) => attempt("read", path, () => readSmallSync(path, { limit, buffer }))),
+    );
+  },
+  stream: (path) => attempt("read", path, () => streamOf(Deno.openSync(path), path)),
+  create: (path, contents) =>
+    attempt("create", path, () => {
+      const slash = path.lastIndexOf("/");
+      if (slash > 0) makeDirectory(path.slice(0, slash));
+      const bytes = typeof contents === "string" ? new TextEncoder().encode(contents) : contents;
+      Deno.writeFileSync(path, bytes, { createNew: true });
+    }),
+  readText: (path) => optional("read", path, () => Deno.readTextFileSync(path)),
+  mode: (path) => optional("inspect", path, () => Deno.statSync(path).mode ?? undefined),
+  async inspect(path) {
+    const { inspect } = await import("./facts.ts");
+    return await optional("inspect", path, () => inspect(path));
+  },
+};
+
+function makeDirectory(path: string): void {
+  try {
+    Deno.mkdirSync(path, { recursive: true });
+  } catch (error) {
+    // A directory that is there is no error: what is there is something else.
+    if (error instanceof Deno.errors.AlreadyExists) throw new Deno.errors.NotADirectory();
+    throw error;
+  }
+}
+
+/** Most small files fit the buffer, which saves asking for their size first. */
+function readSmallSync(
+  path: string,
+  { limit, buffer }: { limit: number; buffer: Uint8Array },
+): Uint8Array | null {
+  using file = Deno.openSync(path);
+  let length = 0;
+  while (length < buffer.length) {
+    const count = file.readSync(buffer.subarray(length));
+    if (count === null) return buffer.slice(0, length);
+    length += count;
+  }
+  if (file.statSync().size > limit) return null;
+  const bytes = Deno.readFileSync(path);
+  return bytes.length > limit ? null : bytes;
+}
+
+function listSync(directory: string): FileEntry[] {
+  const entries: FileEntry[] = [];
+  for (const entry of Deno.readDirSync(directory)) {
+    entries.push(
+      entry.isFile ? fileEntry(directory, entry.name) : {
+        name: entry.name,
+        ...kindAndSize(directory, entry),
+      },
+    );
+  }
+  return entries.sort((a, b) => a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
+}
+
+/** A file whose size is asked for when it is read: of a thousand files it seldom is. */
+function fileEntry(directory: string, name: string): FileEntry {
+  return {
+    name,
+    kind: "file",
+    get size() {
+      return kindAndSize(directory, { name }).size;
+    },
+  };
+}
+
+function kindAndSize(
+  directory: string,
+  { name }: { name: string },
+): Pick<FileEntry, "kind" | "size"> {
+  let info: Deno.FileInfo;
+  try {
+    info = Deno.statSync(`${directory}/${name}`);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return { kind: "dangling", size: 0 };
+    throw error;
+  }
+  if (info.isFile) return { kind: "file", size: info.size };
+  return { kind: info.isDirectory ? "directory" : "other", size: 0 };
+}
+
+function streamOf(file: Deno.FsFile, path: string): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    async pull(controller) {
+      const chunk = new Uint8Array(CHUNK_BYTES);
+      const count = await attempt("read", path, () => file.readSync(chunk)).catch((error) => {
+        file.close();
+        throw error;
+      });
+      if (count === null) {
+        file.close();
+        controller.close();
+      } else {
+        controller.enqueue(count === chunk.length ? chunk : chunk.subarray(0, count));
+      }
+    },
+    cancel: () => file.close(),
+  }, { highWaterMark: 0 });
+}
+
+function optional<T>(action: string, path: string, work: () => T): Promise<T | undefined> {
+  return attempt(action, path, () => {
+    try {
+      return work();
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
+        return undefined;
+      }
+      throw error;
+    }
+  });
+}
+
+/** Runs file work and words its errors: the action, the path and the reason. */
+// deno-lint-ignore require-await -- a synchronous throw must become a rejection
+async function attempt<T>(action: string, path: string, work: () => T): Promise<T> {
+  try {
+    return work();
+  } catch (error) {
+    const [code, reason] = reasonOf(error);
+    throw new OperationError(`Cannot ${action} "${path}": ${reason}`, {
+      code,
+      cause: error,
+      details: { path },
+    });
+  }
+}
+
+function reasonOf(error: unknown): [code: string, reason: string] {
+  if (error instanceof Deno.errors.NotFound) {
+    return ["not_found", "there is no such file or directory"];
+  }
+  if (error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable) {
+    return ["permission_denied", "permission is denied"];
+  }
+  if (error instanceof Deno.errors.AlreadyExists) return ["already_exists", "it exists already"];
+  if (error instanceof Deno.errors.NotADirectory) {
+    return ["not_a_directory", "it is not a directory"];
+  }
+  if (error instanceof Deno.errors.IsADirectory) return ["is_a_directory", "it is a directory"];
+  return ["file_error", error instanceof Error ? error.message : String(error)];
+}
