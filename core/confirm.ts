@@ -5,6 +5,8 @@ import { OperationError } from "./plugin.ts";
 export interface ConfirmOptions {
   /** What will be done, such as `reset`. */
   readonly command: string;
+  /** The words that were given after its name, for the line that would pass. */
+  readonly words?: readonly string[];
   /** The name that must be typed or given. */
   readonly database: string;
   /** The server, for the question: `host:port`. */
@@ -25,7 +27,8 @@ export interface ConfirmOptions {
  */
 export async function confirmDestruction(options: ConfirmOptions): Promise<void> {
   const { command, database, confirm } = options;
-  const line = `observatory ${command} --confirm ${shellWord(database)}`;
+  const line = ["observatory", command, ...givenWords(options.words ?? []), "--confirm"].join(" ") +
+    ` ${shellWord(database)}`;
   if (confirm !== undefined) {
     if (confirm === database) return;
     throw refused(`--confirm names "${confirm}", but the database is "${database}"`, line);
@@ -41,6 +44,15 @@ export async function confirmDestruction(options: ConfirmOptions): Promise<void>
     `This destroys data in "${database}" on ${options.server}.\nType the database's name to go on: `,
   );
   if (answer?.trim() !== database) throw refused(`${command} was not confirmed`, line);
+}
+
+/** The words without those that confirm. */
+function givenWords(words: readonly string[]): string[] {
+  return words
+    .filter((word, index) =>
+      word !== "--force" && !/^--confirm(=|$)/.test(word) && words[index - 1] !== "--confirm"
+    )
+    .map(shellWord);
 }
 
 /** The text as one word of a POSIX shell. */

@@ -31,6 +31,8 @@ export interface Performed {
   readonly entry: CommandEntry;
   readonly input: CommandInput;
   readonly dryRun: boolean;
+  /** The words after the command's name, as far as they were typed. */
+  readonly words?: readonly string[];
   /** Whether another command runs it; nobody is asked to confirm it then. */
   readonly nested?: boolean;
 }
@@ -111,7 +113,7 @@ async function callCommand(
 }
 
 async function tellAndConfirm(
-  { entry: { command, path }, input, dryRun, nested }: Performed,
+  { entry: { command, path }, input, dryRun, words, nested }: Performed,
   { run }: Commands,
   { context, close }: { context: Context; close(): Promise<void> },
 ): Promise<void> {
@@ -127,6 +129,7 @@ async function tellAndConfirm(
     const { database, host: server, port } = context.db.target;
     await confirmDestruction({
       command: path,
+      ...(words === undefined ? {} : { words }),
       database,
       server: `${server}:${port}`,
       force: force === true,

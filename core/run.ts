@@ -214,7 +214,7 @@ async function runCommand(
   try {
     // 9. The result, written while the database is still open: its rows may come from there.
     const { perform } = await import("./perform.ts");
-    return await perform({ entry, input, dryRun }, commands, async (result) => {
+    return await perform({ entry, input, dryRun, words }, commands, async (result) => {
       if (dryRun) log.info("Dry run: nothing was changed");
       const { problems = [] } = result;
       await run.output.result(path, result, log.warnings);

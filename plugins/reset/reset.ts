@@ -1,5 +1,5 @@
 /** `reset`: the five steps, and what is left when one of them fails. */
-import { type Context, OperationError, type Result } from "../../core/plugin.ts";
+import { type Context, OperationError, type Result, type Session } from "../../core/plugin.ts";
 import { inspect, type ResetOptions } from "./plan.ts";
 import { recreate, type Recreation, takeUp, temporaryName } from "./recreate.ts";
 
@@ -15,8 +15,8 @@ type Step = "begin" | "recreate" | "migrate" | "seed";
 export async function reset(context: Context, options: ResetOptions): Promise<Result> {
   const { db, dryRun } = context;
   const { database } = db.target;
-  if (dryRun) return { data: { database, reset: false } };
   const session = await db.maintenance();
+  if (dryRun) return await wouldBe(session, database);
   const { rows: [own] } = await session.query<{ name: string }>(
     "SELECT current_database()::text AS name",
   );
@@ -62,6 +62,21 @@ export async function reset(context: Context, options: ResetOptions): Promise<Re
   } finally {
     await session.close();
   }
+}
+
+/** What `--dry-run` gives to programs; for people the plan has been shown. */
+async function wouldBe(session: Session, database: string): Promise<Result> {
+  const { facts } = await inspect(session, database);
+  return {
+    data: {
+      database,
+      reset: false,
+      existed: facts !== undefined,
+      bytes: facts?.size ?? null,
+      connections: facts?.connections ?? [],
+      owner: facts?.owner ?? null,
+    },
+  };
 }
 
 function seedCall({ env }: ResetOptions): { flags: Record<string, string> } {

@@ -85,3 +85,14 @@ Deno.test("confirmDestruction: the question names the database and the server, a
 Deno.test("confirmDestruction: in production the typed name suffices", async () => {
   await confirming({ production: true }, "shop");
 });
+
+Deno.test("confirmDestruction: the line that would pass keeps what was given, but not what confirms", async () => {
+  await assert.rejects(
+    confirming({
+      words: ["--no-seed", "--env", "my env", "--force", "--confirm", "a", "--confirm=b"],
+      production: true,
+      confirm: "b",
+    }),
+    { hint: "To go on: observatory reset --no-seed --env 'my env' --confirm shop" },
+  );
+});
