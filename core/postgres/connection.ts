@@ -4,19 +4,28 @@ import {
   OperationError,
   type QueryResult,
   type Row,
+  type RowPart,
   type ServerError,
   type SqlParameter,
   type Step,
 } from "../plugin.ts";
 import { connectionClosed, connectionLost, endsConnection, readServerError } from "./errors.ts";
-import { cString, type MessageReader, printable, ProtocolError } from "./message_reader.ts";
+import {
+  cString,
+  type MessageHandler,
+  type MessageReader,
+  printable,
+  ProtocolError,
+} from "./message_reader.ts";
+import type { CopyInOptions } from "./copy.ts";
+import type { Line, Receiver } from "./line.ts";
 import { extendedQuery, FROM_SERVER, simpleQuery, terminateMessage } from "./messages.ts";
 import { runPipeline } from "./pipeline.ts";
 import { type Reply, rowsReply, type SimpleResult, textReply } from "./replies.ts";
+import type { RowStreamOptions } from "./row_stream.ts";
+import type { Streamed, StreamOptions } from "./streamed.ts";
+import { statusOf, type TransactionStatus, versionNumber } from "./server_state.ts";
 import { closeQuietly, type Duplex, writeAll } from "./transport.ts";
-
-/** Where a session stands with its transaction. */
-export type TransactionStatus = "idle" | "in transaction" | "failed";
 
 /** A session just logged in, as `connect` hands it over. */
 export interface Login {
@@ -34,7 +43,7 @@ export interface Login {
 
 /** Somebody who waits for one answer. */
 interface Waiting {
-  readonly reply: Reply<unknown>;
+  readonly receiver: Receiver;
   /** Called when the answer is complete, or with the reason why it will never be. */
   readonly done: (lost?: OperationError) => void;
 }
@@ -57,6 +66,11 @@ export class Connection {
   readonly closed: Promise<OperationError | undefined>;
 
   readonly #login: Login;
+  readonly #line: Line = {
+    expect: (receiver, done) => this.#expect(receiver, done),
+    send: (bytes) => this.#send(bytes),
+    cancel: () => this.cancel(),
+  };
   readonly #waiting: Waiting[] = [];
   #next = 0;
   #turn: Promise<unknown> = Promise.resolve();
@@ -127,14 +141,35 @@ export class Connection {
    * @throws OperationError `connection_lost` when the connection breaks
    */
   pipeline(steps: readonly Step[] | ReadableStream<Step>): Promise<QueryResult<never>[]> {
-    return this.#inTurn(() =>
-      runPipeline(steps, {
-        encode: (step) =>
-          step.params === undefined ? simpleQuery(step.sql) : extendedQuery(step.sql, step.params),
-        expect: (reply, done) => this.#expect(reply, done),
-        send: (bytes) => this.#send(bytes),
-      })
-    );
+    return this.#inTurn(() => runPipeline(steps, this.#line));
+  }
+
+  /** Runs SQL and streams what it gives, by the rules of `Session.execute`. */
+  execute(
+    sql: string | Uint8Array,
+    options: RowStreamOptions = {},
+  ): Promise<Streamed<RowPart>> {
+    return this.#streamInTurn(async () => {
+      // Only here, as below: most runs of the program stream nothing.
+      const { streamRows } = await import("./row_stream.ts");
+      return streamRows(sql, { ...options, line: this.#line });
+    });
+  }
+
+  /** Sends data to a copy, by the rules of `Session.copyIn`. */
+  copyIn(sql: string, options: Omit<CopyInOptions, "line">): Promise<QueryResult<never>> {
+    return this.#inTurn(async () => {
+      const { runCopyIn } = await import("./copy.ts");
+      return await runCopyIn(sql, { ...options, line: this.#line });
+    });
+  }
+
+  /** Streams what a copy gives, by the rules of `Session.copyOut`. */
+  copyOut(sql: string, options: StreamOptions = {}): Promise<Streamed<Uint8Array>> {
+    return this.#streamInTurn(async () => {
+      const { streamCopy } = await import("./copy.ts");
+      return streamCopy(sql, { ...options, line: this.#line });
+    });
   }
 
   /**
@@ -177,6 +212,13 @@ export class Connection {
     return result;
   }
 
+  /** The same, where the next one waits for the end of the answer, too. */
+  #streamInTurn<T>(work: () => Promise<Streamed<T>>): Promise<Streamed<T>> {
+    const result = this.#inTurn(work);
+    this.#turn = result.then(({ answered }) => answered).catch(() => {});
+    return result;
+  }
+
   async #run<T>(pieces: readonly Uint8Array[], reply: Reply<T>): Promise<T> {
     const answered = new Promise<void>((resolve, reject) => {
       this.#expect(reply, (lost) => lost === undefined ? resolve() : reject(lost));
@@ -186,8 +228,8 @@ export class Connection {
     return reply.result();
   }
 
-  #expect(reply: Reply<unknown>, done: Waiting["done"]): void {
-    if (this.#end === undefined) this.#waiting.push({ reply, done });
+  #expect(receiver: Receiver, done: Waiting["done"]): void {
+    if (this.#end === undefined) this.#waiting.push({ receiver, done });
     else done(this.#end);
   }
 
@@ -249,7 +291,7 @@ export class Connection {
     for (const { done } of waiting) done(error);
   }
 
-  readonly #handle = (type: number, bytes: Uint8Array, start: number, end: number): void => {
+  readonly #handle: MessageHandler = (type, bytes, start, end) => {
     switch (type) {
       case FROM_SERVER.readyForQuery:
         this.#status = statusOf(bytes[start] ?? 0);
@@ -278,7 +320,7 @@ export class Connection {
     if (current === undefined) {
       throw new ProtocolError(`a message of type ${printable(type)} comes unasked`);
     }
-    current.reply.receive(type, bytes, start, end);
+    return current.receiver.receive(type, bytes, start, end);
   };
 
   #answered(): void {
@@ -291,25 +333,4 @@ export class Connection {
     }
     current.done();
   }
-}
-
-function statusOf(code: number): TransactionStatus {
-  switch (code) {
-    case 0x49: // I
-      return "idle";
-    case 0x54: // T
-      return "in transaction";
-    case 0x45: // E
-      return "failed";
-    default:
-      throw new ProtocolError(`a transaction status ${printable(code)} is unknown`);
-  }
-}
-
-/** A version's number: 150018 for `15.18 (Debian)`, 170000 for `17beta1`, 90624 for `9.6.24`. */
-export function versionNumber(version: string): number {
-  const match = /^(\d+)(?:\.(\d+))?(?:\.(\d+))?/.exec(version);
-  const [major, minor, patch] = [1, 2, 3].map((group) => Number(match?.[group] ?? 0));
-  if (major === undefined || minor === undefined || patch === undefined) return 0;
-  return major >= 10 ? major * 10000 + minor : major * 10000 + minor * 100 + patch;
 }

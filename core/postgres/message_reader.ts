@@ -3,9 +3,15 @@ import type { Duplex } from "./transport.ts";
 
 /**
  * Takes one message: its type's character code and where its body lies. The
- * bytes are valid only during the call, since the buffer is used again.
+ * bytes are valid only during the call, since the buffer is used again. When it
+ * returns a promise, that is waited for before the next message.
  */
-export type MessageHandler = (type: number, bytes: Uint8Array, start: number, end: number) => void;
+export type MessageHandler = (
+  type: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+) => void | Promise<void>;
 
 /** A message whose body is its own. */
 export interface Message {
@@ -68,7 +74,8 @@ export class MessageReader {
         const start = this.#start;
         // Moved on first: what `handle` throws must not present the message again.
         this.#start = end;
-        handle(this.#bytes[start] ?? 0, this.#bytes, start + 5, end);
+        const pause = handle(this.#bytes[start] ?? 0, this.#bytes, start + 5, end);
+        if (pause !== undefined) await pause;
       }
     } while (await this.#fill());
   }

@@ -90,8 +90,7 @@ export function terminateMessage(): Uint8Array {
  * @throws OperationError `statement_invalid` when the text holds a zero byte or is too large
  */
 export function simpleQuery(sql: string | Uint8Array): Uint8Array[] {
-  const body = typeof sql === "string" ? encoder.encode(sql) : sql;
-  checkStatement(body);
+  const body = statementOf(sql);
   const header = new Uint8Array(5);
   header[0] = 0x51; // Q
   new DataView(header.buffer).setInt32(1, 5 + body.length);
@@ -111,8 +110,7 @@ export function extendedQuery(
   sql: string | Uint8Array,
   params: readonly SqlParameter[],
 ): Uint8Array[] {
-  const body = typeof sql === "string" ? encoder.encode(sql) : sql;
-  checkStatement(body);
+  const body = statementOf(sql);
   if (params.length > 65535) {
     throw new OperationError(
       `Cannot send a statement with ${params.length} parameters: 65535 is the most`,
@@ -140,8 +138,50 @@ export function extendedQuery(
     typed("D", encoder.encode("P\0")),
     typed("E", ZERO, numbers(4, 0)),
     ...refusedCopy(body),
-    typed("S"),
+    syncMessage(),
   ])];
+}
+
+/**
+ * One statement without parameters that may ask for data: nothing of what comes next is sent ahead,
+ * neither data nor the synchronisation that ends it.
+ *
+ * @throws OperationError `statement_invalid` when the text holds a zero byte or is too large
+ */
+export function copyQuery(sql: string): Uint8Array {
+  return joined([
+    typed("P", ZERO, statementOf(sql), ZERO, numbers(2, 0)),
+    typed("B", ZERO, ZERO, numbers(2, 0), numbers(2, 0), numbers(2, 0)),
+    typed("E", ZERO, numbers(4, 0)),
+    typed("H"),
+  ]);
+}
+
+/** Makes a message of data for a copy by writing its header over its first five bytes. */
+export function fillCopyHeader(message: Uint8Array): void {
+  message[0] = 0x64; // d
+  new DataView(message.buffer, message.byteOffset).setInt32(1, message.length - 1);
+}
+
+/** The end of the data for a copy. */
+export function copyDone(): Uint8Array {
+  return typed("c");
+}
+
+/** The data for a copy breaks off: nothing of it is to be kept. */
+export function copyFail(reason: string): Uint8Array {
+  return typed("f", zeroTerminated(reason, "message"));
+}
+
+/** The end of what belongs together in the extended protocol, also after an error. */
+export function syncMessage(): Uint8Array {
+  return typed("S");
+}
+
+function statementOf(sql: string | Uint8Array): Uint8Array {
+  const body = typeof sql === "string" ? encoder.encode(sql) : sql;
+  checkStatement(body);
+  return body;
 }
 
 function checkStatement(body: Uint8Array): void {
@@ -167,9 +207,7 @@ function checkStatement(body: Uint8Array): void {
  * pipeline for a broken protocol and drops the connection.
  */
 function refusedCopy(body: Uint8Array): Uint8Array[] {
-  return mentionsStdin(body)
-    ? [typed("f", zeroTerminated("this client sends no data for COPY FROM STDIN", "message"))]
-    : [];
+  return mentionsStdin(body) ? [copyFail("this client sends no data for COPY FROM STDIN")] : [];
 }
 
 /** Whether the letters "stdin" occur, in any case: only then can a statement ask for data. */

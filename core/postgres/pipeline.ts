@@ -1,16 +1,8 @@
 /** Many steps in one round trip. */
 import { DatabaseError, type OperationError, type QueryResult, type Step } from "../plugin.ts";
-import { joined } from "./messages.ts";
+import type { Line } from "./line.ts";
+import { extendedQuery, joined, simpleQuery } from "./messages.ts";
 import { droppedReply, type Reply } from "./replies.ts";
-
-/** The connection, as far as a pipeline uses it. */
-export interface Line {
-  encode(step: Step): Uint8Array[];
-  /** Registers for the next answer; `done` is given the error when the connection is lost. */
-  expect(reply: Reply<unknown>, done: (lost?: OperationError) => void): void;
-  /** Never rejects. */
-  send(bytes: Uint8Array): Promise<void>;
-}
 
 /** Small messages are put together up to this size. */
 const CHUNK_BYTES = 64 << 10;
@@ -48,7 +40,7 @@ interface Sending {
 
 async function sendList(steps: readonly Step[], { line, answers }: Sending): Promise<void> {
   // All are made first, so that one that cannot be sent stops the others as well.
-  const messages = steps.map((step) => line.encode(step));
+  const messages = steps.map((step) => encode(step));
   let small: Uint8Array[] = [];
   let size = 0;
   const flush = async () => {
@@ -96,7 +88,7 @@ async function sendStream(
       if (answers.failed) return undefined;
       const { done, value } = await source.read();
       if (done || answers.failed) return undefined;
-      const pieces = line.encode(value);
+      const pieces = encode(value);
       answers.expect(sizeOf(pieces));
       for (const piece of pieces) await line.send(piece);
     }
@@ -107,6 +99,10 @@ async function sendStream(
     await cancelled;
     source.releaseLock();
   }
+}
+
+function encode({ sql, params }: Step): Uint8Array[] {
+  return params === undefined ? simpleQuery(sql) : extendedQuery(sql, params);
 }
 
 function sizeOf(pieces: readonly Uint8Array[]): number {

@@ -1,6 +1,7 @@
 /** What is made of the server's answer to one statement or one simple query. */
 import type { QueryResult, Row, ServerError } from "../plugin.ts";
 import { readServerError } from "./errors.ts";
+import type { Receiver } from "./line.ts";
 import { cString, printable, ProtocolError } from "./message_reader.ts";
 import { FROM_SERVER } from "./messages.ts";
 import { type Field, readFields, rowReader, textRow } from "./values.ts";
@@ -16,7 +17,7 @@ export interface SimpleResult {
 }
 
 /** Collects the messages of one answer, up to the server's being ready again. */
-export interface Reply<T> {
+export interface Reply<T> extends Receiver {
   receive(type: number, bytes: Uint8Array, start: number, end: number): void;
   /** The first error of the answer. */
   readonly error: ServerError | undefined;
@@ -27,10 +28,16 @@ export interface Reply<T> {
 }
 
 /** What kinds of replies do differently. */
-interface Collector {
+export interface Collector {
   fields?(fields: Field[]): void;
   row?(bytes: Uint8Array, start: number, end: number): void;
   complete(command: string, count: number): void;
+  /** The first error. */
+  failed?(error: ServerError): void;
+  /** A copy from the client or to it begins. */
+  copy?(direction: "in" | "out"): void;
+  /** What a copy to the client gives. */
+  data?(bytes: Uint8Array, start: number, end: number): void;
 }
 
 /** A statement's rows as objects with values by type. */
@@ -39,7 +46,7 @@ export function rowsReply(): Reply<QueryResult> {
   let read = rowReader([]);
   let command = "";
   let count = 0;
-  return reply({
+  return collect({
     fields(fields) {
       read = rowReader(fields);
     },
@@ -58,7 +65,7 @@ export function textReply(): Reply<SimpleResult[]> {
   const results: SimpleResult[] = [];
   let fields: Field[] | undefined;
   let rows: (string | null)[][] = [];
-  return reply({
+  return collect({
     fields(described) {
       fields = described;
     },
@@ -77,7 +84,7 @@ export function textReply(): Reply<SimpleResult[]> {
 export function droppedReply(): Reply<QueryResult<never>> {
   let command = "";
   let count = 0;
-  return reply({
+  return collect({
     complete(tag, affected) {
       command = tag;
       count = affected;
@@ -85,7 +92,8 @@ export function droppedReply(): Reply<QueryResult<never>> {
   }, () => ({ rows: [], command, count }));
 }
 
-function reply<T>(collector: Collector, result: () => T): Reply<T> {
+/** Makes a reply of what it does with each kind of message. */
+export function collect<T>(collector: Collector, result: () => T): Reply<T> {
   let error: ServerError | undefined;
   let completed = 0;
   return {
@@ -115,13 +123,21 @@ function reply<T>(collector: Collector, result: () => T): Reply<T> {
           collector.complete("", 0);
           return;
         case FROM_SERVER.errorResponse:
-          error ??= readServerError(bytes, start, end);
+          if (error !== undefined) return;
+          error = readServerError(bytes, start, end);
+          collector.failed?.(error);
           return;
-        // What a copy to the client sends is dropped; one from the client has been
-        // refused ahead by what follows the statement.
+        // Where nothing else is said, what a copy to the client sends is dropped, and
+        // one from the client has been refused ahead by what follows the statement.
         case FROM_SERVER.copyInResponse:
+          collector.copy?.("in");
+          return;
         case FROM_SERVER.copyOutResponse:
+          collector.copy?.("out");
+          return;
         case FROM_SERVER.copyData:
+          collector.data?.(bytes, start, end);
+          return;
         case FROM_SERVER.copyDone:
         case FROM_SERVER.parseComplete:
         case FROM_SERVER.bindComplete:

@@ -1,6 +1,6 @@
 import assert from "assert";
 import { transportFailure } from "../../core/postgres/connect_errors.ts";
-import { versionNumber } from "../../core/postgres/connection.ts";
+import { versionNumber } from "../../core/postgres/server_state.ts";
 import { readServerError } from "../../core/postgres/errors.ts";
 import { ProtocolError } from "../../core/postgres/message_reader.ts";
 import { readTag } from "../../core/postgres/replies.ts";

@@ -65,7 +65,7 @@ Deno.test("MessageReader: next gives bodies that stay, and what follows stays fo
   assert.deepEqual(first, { type: 0x41, body: Uint8Array.of(0, 0, 0) });
   assert.deepEqual(second, { type: 0x42, body: Uint8Array.of(1, 1) });
   const rest: number[] = [];
-  await reader.forEach((type) => rest.push(type));
+  await reader.forEach((type) => void rest.push(type));
   assert.deepEqual(rest, [0x43]);
   assert.equal(await reader.next(), null);
 });
