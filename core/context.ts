@@ -8,6 +8,8 @@ import {
   type Result,
 } from "./plugin.ts";
 import type { Configuration } from "./config.ts";
+import type { ClientTools } from "./client_tools.ts";
+import type { Programs } from "./programs.ts";
 import { ask } from "./prompt.ts";
 import type { Run } from "./run.ts";
 import { sleep } from "./sleep.ts";
@@ -35,6 +37,8 @@ export function createContext(
   const { run, configuration } = options;
   const { host, log, signal } = run;
   let database: RunDatabase | undefined;
+  let programs: Promise<Programs> | undefined;
+  let clientTools: Promise<ClientTools> | undefined;
   const context: Context = {
     get db(): Database {
       if (options.database === "none") {
@@ -67,10 +71,34 @@ export function createContext(
     dryRun: options.dryRun,
     json: run.json,
     run: (path, input = {}) => options.call(path, input),
+    async exec(program, programOptions) {
+      programs ??= import("./programs.ts").then(({ createPrograms }) =>
+        createPrograms({
+          host,
+          log,
+          signal,
+          parameters: () => configuration.connection(),
+          state: run.state,
+        })
+      );
+      return await (await programs).exec(program, programOptions);
+    },
+    async clientTool(name, toolOptions) {
+      clientTools ??= import("./client_tools.ts").then(({ createClientTools }) =>
+        createClientTools({ host, directory: configuration.get("PG_BIN_DIR") })
+      );
+      return await (await clientTools).find(name, toolOptions);
+    },
     prompt: (question) => ask(run, question),
     sleep: (milliseconds) => sleep(milliseconds, signal),
     progress: (state) => run.progress.show(state),
     now: host.now,
   };
-  return { context, close: async () => await database?.close() };
+  return {
+    context,
+    async close() {
+      await (await programs)?.close();
+      await database?.close();
+    },
+  };
 }

@@ -32,7 +32,12 @@ export interface Run {
   readonly signal: AbortSignal;
   /** Whether the result is printed as JSON. */
   readonly json: boolean;
-  readonly state: { command: string | undefined; level: LogLevel };
+  readonly state: {
+    command: string | undefined;
+    level: LogLevel;
+    /** How many programs have the terminal; INT is theirs then. */
+    terminalHeld: number;
+  };
 }
 
 const GRACE_MILLISECONDS = 10_000;
@@ -104,7 +109,7 @@ function startRun(args: readonly string[], host: Host, signal: AbortSignal): Run
   const early = earlyFlags(args, host);
   const redactor = createRedactor();
   const redact = (text: string) => redactor.text(text);
-  const state: Run["state"] = { command: undefined, level: early.level ?? "info" };
+  const state: Run["state"] = { command: undefined, level: early.level ?? "info", terminalHeld: 0 };
   const progress = createProgressLine({
     stream: host.stderr,
     enabled: early.level !== "warn" && early.logFormat === "text",
@@ -142,6 +147,7 @@ function listen(run: Run, ending: AbortController): () => void {
     run.host.exit(fail(run, { ...reportOf(error), kind: "bug", exit: EXIT_BUG }));
   });
   const stop = run.host.onSignal((name) => {
+    if (name === "SIGINT" && run.state.terminalHeld > 0) return;
     const error = new SignalError(name);
     if (ending.signal.aborted) return run.host.exit(fail(run, reportOf(error)));
     run.log.warn(`${name} received: cancelling; a second signal ends at once`);
