@@ -2,7 +2,8 @@
 import type { Plugin } from "../core/plugin.ts";
 import config from "./config/mod.ts";
 import migrate from "./migrate/mod.ts";
+import query from "./query/mod.ts";
 import reset from "./reset/mod.ts";
 
 /** The built-ins in the order that the help lists them. */
-export const builtIns: readonly Plugin[] = [migrate, reset, config];
+export const builtIns: readonly Plugin[] = [migrate, reset, query, config];

@@ -1,0 +1,11 @@
+/** SQL by hand: files, and psql itself. */
+import { definePlugin } from "../../core/plugin.ts";
+import { shell } from "./shell_command.ts";
+import { sql } from "./sql_command.ts";
+
+export default definePlugin({
+  name: "query",
+  api: 1,
+  summary: "Run SQL by hand",
+  commands: { "sql": sql, "shell": shell },
+});
