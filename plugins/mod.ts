@@ -4,6 +4,7 @@ import config from "./config/mod.ts";
 import migrate from "./migrate/mod.ts";
 import query from "./query/mod.ts";
 import reset from "./reset/mod.ts";
+import verify from "./verify/mod.ts";
 
 /** The built-ins in the order that the help lists them. */
-export const builtIns: readonly Plugin[] = [migrate, reset, query, config];
+export const builtIns: readonly Plugin[] = [migrate, reset, query, verify, config];
