@@ -1,26 +1,25 @@
 /** The statements that make a database with another one's properties. */
 import type { DatabaseFacts, Privilege, Setting } from "./inspection.ts";
 
-/** The template that is copied. */
-export interface Template {
-  readonly name: "template0" | "template1";
-}
-
 /**
  * CREATE DATABASE with the old one's owner, encoding, locale, tablespace and connection limit.
  *
  * @param name what the new one is called
+ * @param template the database that is copied
  */
 export function createStatement(
   facts: DatabaseFacts,
-  { name, template }: { name: string; template: Template["name"] },
+  { name, template }: { name: string; template: Pick<DatabaseFacts, "name" | "tablespace"> },
 ): string {
   const options = [
     `OWNER ${identifier(facts.owner)}`,
-    `TEMPLATE ${template}`,
+    `TEMPLATE ${identifier(template.name)}`,
     `ENCODING ${literal(facts.encoding)}`,
     ...localeOptions(facts),
-    `TABLESPACE ${identifier(facts.tablespace)}`,
+    // Naming the tablespace takes a right that the template's own does not.
+    ...(facts.tablespace === template.tablespace
+      ? []
+      : [`TABLESPACE ${identifier(facts.tablespace)}`]),
     ...(facts.connectionLimit === -1 ? [] : [`CONNECTION LIMIT ${facts.connectionLimit}`]),
   ];
   return `CREATE DATABASE ${identifier(name)} ${options.join(" ")}`;

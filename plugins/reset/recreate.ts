@@ -109,7 +109,10 @@ async function makeReady(
   { facts, temporary }: { facts: DatabaseFacts; temporary: string },
 ): Promise<void> {
   const template1 = await inspectDatabase(session, "template1");
-  const template = template1 !== undefined && fits(facts, template1) ? "template1" : "template0";
+  const template = template1 !== undefined && fits(facts, template1) ? template1 : {
+    name: "template0",
+    tablespace: (await inspectDatabase(session, "template0"))?.tablespace ?? "",
+  };
   await attempt(facts, () => session.query(createStatement(facts, { name: temporary, template })));
   try {
     const statements = [

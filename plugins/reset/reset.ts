@@ -120,7 +120,8 @@ function brokenOff(
     return error;
   }
   return new OperationError(error.message, {
-    kind: error.kind === "refused" ? "failed" : error.kind,
+    // The codes of these say that nothing was done.
+    kind: error.kind === "refused" || error.kind === "usage" ? "failed" : error.kind,
     code: error.code,
     excerpt: [error.excerpt, `The reset was broken off: ${left}`].filter((text) => text).join("\n"),
     hint: [error.hint, `To go on: ${next}`].filter((text) => text).join("\n      "),
