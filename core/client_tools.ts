@@ -197,7 +197,7 @@ function notFound(candidates: readonly Candidate[], wanted: Wanted): OperationEr
     );
   return new OperationError(
     (outdated.length > 0
-      ? `Cannot use ${name}: version ${major} or newer is needed`
+      ? `Cannot find ${name} of version ${major} or newer`
       : `Cannot find ${name} ${where}`) + (known.length === 0 ? "" : `: ${known.join(", ")}`),
     {
       code: outdated.length > 0 ? "client_tool_outdated" : "client_tool_missing",

@@ -70,6 +70,8 @@ Deno.test("laws: the globals of the runtime are left to the host", () => {
     assert.deepEqual(findings("core/run.ts", text), rule, text);
     assert.deepEqual(findings("plugins/migrate/mod.ts", text), rule, text);
     assert.deepEqual(findings("core/host.ts", text), [], text);
+    assert.deepEqual(findings("core/host/files.ts", text), [], text);
+    assert.deepEqual(findings("core/hosts.ts", text), rule, text);
     assert.deepEqual(findings("core/sandbox/guest.ts", text), [], text);
     assert.deepEqual(findings("tasks/demo.ts", text), [], text);
   }
