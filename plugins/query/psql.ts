@@ -31,6 +31,15 @@ export async function awaitDatabase(ctx: Context): Promise<void> {
 }
 
 /**
+ * Whether somebody types: an INT is then psql's own, which cancels its statement in the server before
+ * it ends. Elsewhere it is meant for the run as a whole.
+ */
+export async function hasTerminal(): Promise<boolean> {
+  const { isatty } = await import("node:tty");
+  return isatty(0);
+}
+
+/**
  * The variables that make psql's transactions read-only unless told otherwise: a guard against
  * accidents, since SQL can begin a transaction that writes.
  */

@@ -1,6 +1,12 @@
 /** `shell`: psql on the terminal, one piece of SQL, or a script of the user's. */
 import { type Context, OperationError, type Result } from "../../core/plugin.ts";
-import { awaitDatabase, BATCH_ARGUMENTS, failureOf, readOnlyVariables } from "./psql.ts";
+import {
+  awaitDatabase,
+  BATCH_ARGUMENTS,
+  failureOf,
+  hasTerminal,
+  readOnlyVariables,
+} from "./psql.ts";
 import { readComplaints, tellIgnored } from "./psql_messages.ts";
 
 /** How the shell is opened. */
@@ -40,15 +46,13 @@ export async function shell(ctx: Context, { command, readOnly }: ShellOptions): 
 async function runInteractive(ctx: Context, readOnly: boolean): Promise<Result> {
   const psql = await ctx.clientTool("psql");
   await awaitDatabase(ctx);
-  const { isatty } = await import("node:tty");
   const program = await ctx.exec(psql.path, {
     connect: true,
     env: readOnlyVariables(ctx, readOnly),
     stdin: "inherit",
     stdout: "inherit",
     stderr: "inherit",
-    // Where nobody types, an INT is meant for the run as a whole.
-    terminal: isatty(0),
+    terminal: await hasTerminal(),
   });
   const exit = await program.exit;
   if (exit.code !== 0 || exit.signal !== undefined) {
@@ -67,6 +71,7 @@ async function runCommand(ctx: Context, command: string, readOnly: boolean): Pro
     // For \copy … from pstdin.
     stdin: "inherit",
     stdout: "inherit",
+    terminal: await hasTerminal(),
   });
   const [exit, complaints] = await Promise.all([
     program.exit,

@@ -11,6 +11,7 @@ import {
   awaitDatabase,
   BATCH_ARGUMENTS,
   failureOf,
+  hasTerminal,
   outdatedError,
   readOnlyVariables,
 } from "./psql.ts";
@@ -38,7 +39,7 @@ const OUTPUT_BYTES = 1024 * 1024;
  * @throws OperationError for what the files lack before anything is run, and for psql's failure
  */
 export async function runFiles(ctx: Context, options: SqlOptions): Promise<Result> {
-  requireVariables(options.variables);
+  requireUsage(options);
   const files = await findFiles(ctx, options.files);
   const psql = await ctx.clientTool(
     "psql",
@@ -58,6 +59,7 @@ export async function runFiles(ctx: Context, options: SqlOptions): Promise<Resul
     // For `-`, and for \copy … from pstdin and \prompt in the files.
     stdin: "inherit",
     stdout: ctx.json ? "stream" : "inherit",
+    terminal: await hasTerminal(),
   });
   const { exit, complaints, output } = await follow(ctx, program);
   const paths = files.map(({ path }) => path);
@@ -117,10 +119,13 @@ function failure(
     readonly psql: ClientTool;
   },
 ): OperationError {
-  // Of standard input it is known only now; psql stops there, before anything else of it is run.
-  if (complaints.last?.text === "invalid command \\restrict") {
-    return outdatedError(paths.map(named).join(", "), psql);
-  }
+  const { file, text } = complaints.last ?? {};
+  const [path = ""] = paths;
+  // Of a pipe it is known only now; psql stops there, before anything else of a dump is run.
+  if (
+    text === "invalid command \\restrict" && paths.length === 1 &&
+    file === (path === "-" ? "<stdin>" : path)
+  ) return outdatedError(named(path), psql);
   return failureOf({
     what: paths.map(named).join(", "),
     exit,
@@ -138,8 +143,10 @@ function named(path: string): string {
 
 /** psql's own rule: letters, digits and underscores. */
 const VARIABLE = /^[\p{L}\p{N}_]+=/u;
+const VARIABLE_HINT =
+  "A name has letters, digits and underscores; the SQL reads it as :name, :'name' or :\"name\"";
 
-function requireVariables(variables: readonly string[]): void {
+function requireUsage({ files, variables }: SqlOptions): void {
   const problems = variables.flatMap((variable) => {
     if (!VARIABLE.test(variable)) {
       return `The value "${variable}" of --var is not of the form name=value`;
@@ -148,12 +155,14 @@ function requireVariables(variables: readonly string[]): void {
       ? "The variable ON_ERROR_STOP cannot be set: sql always stops at the first error"
       : [];
   });
+  if (files.filter((file) => file === "-").length > 1) {
+    problems.push("Standard input can be read only once, but - is given several times");
+  }
   if (problems.length === 0) return;
   throw new OperationError(problems.join("\n"), {
     kind: "usage",
     code: "usage",
-    hint:
-      "A name has letters, digits and underscores; the SQL reads it as :name, :'name' or :\"name\"",
+    ...(variables.length === 0 ? {} : { hint: VARIABLE_HINT }),
     details: { problems },
   });
 }

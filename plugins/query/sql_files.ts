@@ -20,13 +20,12 @@ export async function findFiles(ctx: Context, names: readonly string[]): Promise
   const found: SqlFile[] = [];
   for (const name of names) {
     if (name === "-") {
-      if (found.some(({ path }) => path === "-")) problems.push("Standard input is named twice");
       found.push({ path: "-", regular: false });
       continue;
     }
     const places = [name, ...(name.includes("/") ? [] : [`${dataDirectory(ctx)}/${name}`])];
     const file = await firstPresent(ctx, places);
-    if (file === undefined) problems.push(notFound(name, places));
+    if (typeof file === "string") problems.push(`Cannot run "${name}": ${file}`);
     else found.push(file);
   }
   if (problems.length > 0) {
@@ -45,18 +44,17 @@ function dataDirectory(ctx: Context): string {
   return (ctx.config.get("DATA_DIR") ?? "./data").replace(/(?<=.)\/+$/, "");
 }
 
-async function firstPresent(ctx: Context, places: readonly string[]): Promise<SqlFile | undefined> {
+/** The first of the places that holds a file, or why none does. */
+async function firstPresent(ctx: Context, places: readonly string[]): Promise<SqlFile | string> {
+  const looked: string[] = [];
   for (const path of places) {
     const facts = await ctx.files.inspect(path);
-    if (facts === undefined || facts.kind === "directory") continue;
-    return { path, regular: facts.kind === "file" };
+    if (facts !== undefined && facts.kind !== "directory") {
+      return { path, regular: facts.kind === "file" };
+    }
+    looked.push(facts === undefined ? `"${path}"` : `"${path}", which is a directory`);
   }
-  return undefined;
-}
-
-function notFound(name: string, places: readonly string[]): string {
-  const list = places.map((place) => `"${place}"`).join(" or ");
-  return `Cannot run "${name}": there is no such file; looked for ${list}`;
+  return `there is no such file; looked for ${looked.join(" and ")}`;
 }
 
 /**
