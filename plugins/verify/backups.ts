@@ -89,14 +89,23 @@ export function judgeAbsent(path: string, above: FileFacts | undefined): Finding
       details,
     };
   }
-  const self = above?.self;
-  const owner = self === undefined ? "" : ` && chown ${self.uid}:${self.gid} ${shellWord(path)}`;
+  const message = `The backups directory "${path}" does not exist, and cannot be made`;
+  if (above === undefined || above.kind !== "directory") {
+    return {
+      status: "failed",
+      message: above === undefined ? message : `${message}: ${above.realPath} is not a directory`,
+      remedy: "Set BACKUPS_DIR",
+      details,
+    };
+  }
+  const { uid, gid } = above.self;
+  const word = shellWord(path);
   return {
     status: "failed",
-    message: `The backups directory "${path}" does not exist, and cannot be made${
-      above === undefined ? "" : ` in ${above.realPath}`
-    }`,
-    remedy: `As root: mkdir -p ${shellWord(path)}${owner}; or set BACKUPS_DIR`,
+    message: `${message} in ${above.realPath}: user ${uid} may not write there`,
+    remedy: uid === 0
+      ? "Set BACKUPS_DIR to a directory on a file system that is writable"
+      : `As root: mkdir -p ${word} && chown ${uid}:${gid} ${word}\nOr set BACKUPS_DIR`,
     details,
   };
 }

@@ -20,15 +20,10 @@ export async function reach(context: Context): Promise<Reached> {
     return { server: await know(session, { context, inTarget: false }), exists: false };
   } catch (error) {
     // The server has answered: that it lets the role in nowhere else hinders some checks only.
-    if (!(error instanceof OperationError) || !isConnectionError(error)) throw error;
+    if (!(error instanceof OperationError) || error.kind !== "connection") throw error;
     context.log.debug(error.message);
     return { server: undefined, exists: false };
   }
-}
-
-/** Whether something was thrown because of the connection. */
-export function isConnectionError(error: unknown): boolean {
-  return error instanceof OperationError && error.kind === "connection";
 }
 
 async function know(

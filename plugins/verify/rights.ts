@@ -26,12 +26,19 @@ export interface Unreadable {
   readonly total: number;
 }
 
-/** What more is known of a database. */
+/** The tables that stand in a backup's way. */
 export interface Tables {
   /** Without the right to read them. */
   readonly closed: Unreadable;
   /** With policies that hide rows from the role. */
   readonly filtered: Unreadable;
+}
+
+/** What else the rights are judged by. */
+export interface RightsFacts {
+  readonly tables: Tables;
+  /** The server's. */
+  readonly major: number;
 }
 
 const RIGHTS = `
@@ -72,17 +79,18 @@ SELECT name, closed, total::int AS total FROM found WHERE place <= 5 ORDER BY na
 /** What the role may do. */
 export const rights: Check = {
   needs: "server",
-  async run({ session, inTarget, context }: Server) {
+  async run({ session, inTarget, context, major }: Server) {
     const { rows: [row] } = await session.query<Rights>(RIGHTS);
     if (row === undefined) return { status: "skipped", message: "The server told nothing" };
     if (!inTarget) return judgeCreator(row, context.db.target.database);
-    if (row.superuser) return judgeRights(row, { closed: NONE, filtered: NONE });
+    if (row.superuser) return judgeRights(row, { tables: { closed: NONE, filtered: NONE }, major });
     const { rows } = await session.query<{ name: string; closed: boolean; total: number }>(TABLES);
     const gathered = (closed: boolean): Unreadable => {
       const some = rows.filter((each) => each.closed === closed);
       return { names: some.map(({ name }) => name), total: some[0]?.total ?? 0 };
     };
-    return judgeRights(row, { closed: gathered(true), filtered: gathered(false) });
+    const tables = { closed: gathered(true), filtered: gathered(false) };
+    return judgeRights(row, { tables, major });
   },
 };
 
@@ -90,36 +98,45 @@ const NONE: Unreadable = { names: [], total: 0 };
 
 /** A right that is missing. */
 interface Lack {
-  readonly right: string;
-  /** The operations that need it. */
-  readonly for: string;
+  /** The operation that needs it. */
+  readonly operation: "migrate" | "seed" | "backup" | "reset";
+  /** What for, where the grant does not tell. */
+  readonly why?: string;
   /** SQL that grants it. */
   readonly grant: string;
 }
 
 /** Judges the rights in a database that is there. */
-export function judgeRights(row: Rights, tables: Tables): Finding {
+export function judgeRights(row: Rights, { tables, major }: RightsFacts): Finding {
   const { role, superuser } = row;
-  const details = { ...row };
-  if (superuser) return { status: "ok", message: `Role "${role}" is a superuser`, details };
-  const lacks = [...lacksOfMigrate(row), ...lacksOfReset(row), ...lacksOfBackup(row, tables)];
+  if (superuser) {
+    return { status: "ok", message: `Role "${role}" is a superuser`, details: { ...row } };
+  }
+  const lacks = [
+    ...lacksOfMigrate(row),
+    ...lacksOfState(row),
+    ...lacksOfBackup(row, { tables, major }),
+    ...lacksOfReset(row),
+  ];
+  const details = { ...row, lacks };
   if (lacks.length === 0) {
     return {
       status: "ok",
       message: `Role "${role}" has the rights that all operations need`,
-      details: { ...details, lacks: [] },
+      details,
     };
   }
+  const operations = [...new Set(lacks.map(({ operation }) => operation))];
   return {
     status: "warning",
-    message: `Role "${role}" lacks ${
-      lacks.map((lack) => `${lack.right} (${lack.for})`).join(", ")
-    }`,
+    message: `Role "${role}" lacks rights that ${operations.join(", ")} may need`,
     remedy: [
       "As a superuser, for the operations that it is to run:",
-      ...lacks.map((lack) => lack.grant),
+      ...lacks.map(({ grant, operation, why }) =>
+        `${grant} -- ${operation}${why === undefined ? "" : `: ${why}`}`
+      ),
     ].join("\n"),
-    details: { ...details, lacks },
+    details,
   };
 }
 
@@ -128,77 +145,84 @@ function lacksOfMigrate(row: Rights): Lack[] {
   const lacks: Lack[] = [];
   if (row.schema === null) {
     lacks.push({
-      right: "a schema that search_path leads to",
-      for: "migrate, seed",
+      operation: "migrate",
+      why: "search_path leads to no schema",
       grant: `GRANT USAGE, CREATE ON SCHEMA public TO ${role};`,
     });
   } else if (row.create_in_schema === false) {
     lacks.push({
-      right: `CREATE on schema "${row.schema}"`,
-      for: "migrate",
+      operation: "migrate",
       grant: `GRANT CREATE ON SCHEMA ${quoted(row.schema)} TO ${role};`,
     });
   }
   if (row.history === false) {
     lacks.push({
-      right: "writing to _sqlx_migrations",
-      for: "migrate",
+      operation: "migrate",
       grant: `GRANT SELECT, INSERT, UPDATE, DELETE ON _sqlx_migrations TO ${role};`,
-    });
-  }
-  if (row.state === false) {
-    lacks.push({
-      right: 'USAGE and CREATE on schema "observatory"',
-      for: "seed, backup",
-      grant: `GRANT USAGE, CREATE ON SCHEMA observatory TO ${role};`,
-    });
-  } else if (row.state === null && !row.create_in_database) {
-    lacks.push({
-      right: `CREATE on database "${row.database}"`,
-      for: "the state of seed and backup, extensions",
-      grant: `GRANT CREATE ON DATABASE ${quoted(row.database)} TO ${role};`,
     });
   }
   return lacks;
 }
 
+/** The tool keeps its own state in a schema of its own, which it makes when it first needs it. */
+function lacksOfState(row: Rights): Lack[] {
+  const role = quoted(row.role);
+  if (row.state === false) {
+    return [{
+      operation: "seed",
+      grant: `GRANT USAGE, CREATE ON SCHEMA observatory TO ${role};`,
+    }];
+  }
+  if (row.state === true || row.create_in_database) return [];
+  return [{
+    operation: "seed",
+    why: "makes schema observatory",
+    grant: `GRANT CREATE ON DATABASE ${quoted(row.database)} TO ${role};`,
+  }];
+}
+
 function lacksOfReset(row: Rights): Lack[] {
+  const operation = "reset";
   const role = quoted(row.role);
   const lacks: Lack[] = [];
-  if (!row.createdb) {
-    lacks.push({ right: "CREATEDB", for: "reset", grant: `ALTER ROLE ${role} CREATEDB;` });
-  }
+  if (!row.createdb) lacks.push({ operation, grant: `ALTER ROLE ${role} CREATEDB;` });
   if (!row.owner) {
     lacks.push({
-      right: `ownership of database "${row.database}"`,
-      for: "reset",
+      operation,
       grant: `ALTER DATABASE ${quoted(row.database)} OWNER TO ${role};`,
     });
   }
   if (!row.signal) {
     lacks.push({
-      right: "pg_signal_backend",
-      for: "reset, to end other roles' sessions",
+      operation,
+      why: "ends other roles' sessions",
       grant: `GRANT pg_signal_backend TO ${role};`,
     });
   }
   return lacks;
 }
 
-function lacksOfBackup(row: Rights, { closed, filtered }: Tables): Lack[] {
+/** The major that brought the role pg_read_all_data. */
+const READ_ALL_SINCE = 14;
+
+function lacksOfBackup(row: Rights, { tables, major }: RightsFacts): Lack[] {
+  const operation = "backup";
+  const { closed, filtered } = tables;
   const role = quoted(row.role);
   const lacks: Lack[] = [];
   if (closed.total > 0) {
     lacks.push({
-      right: `reading ${named(closed)}`,
-      for: "backup",
-      grant: `GRANT pg_read_all_data TO ${role};`,
+      operation,
+      why: `cannot read ${named(closed)}`,
+      grant: major >= READ_ALL_SINCE
+        ? `GRANT pg_read_all_data TO ${role};`
+        : `GRANT SELECT ON ${closed.names.join(", ")} TO ${role};`,
     });
   }
   if (filtered.total > 0) {
     lacks.push({
-      right: `all rows of ${named(filtered)}, which have row security`,
-      for: "backup",
+      operation,
+      why: `row security hides rows of ${named(filtered)}`,
       grant: `ALTER ROLE ${role} BYPASSRLS;`,
     });
   }
@@ -220,7 +244,7 @@ export function judgeCreator({ role, superuser, createdb }: Rights, database: st
 }
 
 /** The first names, and how many more there are. */
-export function named({ names, total }: Unreadable): string {
+function named({ names, total }: Unreadable): string {
   const more = total - names.length;
   return `${names.join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
 }

@@ -2,7 +2,7 @@
 import { type Context, DatabaseError, OperationError, type Result } from "../../core/plugin.ts";
 import type { Check, Finding, Reached, Status, Subject } from "./check.ts";
 import { CHECK_NAMES, type CheckName } from "./names.ts";
-import { isConnectionError, reach } from "./reach.ts";
+import { reach } from "./reach.ts";
 import { CHECKS } from "./registry.ts";
 
 /** What is asked for. */
@@ -49,44 +49,55 @@ function chosen({ only, skip }: VerifyOptions): CheckName[] {
 }
 
 async function findingOf(check: Check, subject: Subject): Promise<Finding> {
+  if (check.needs === "nothing") return await foundBy(() => check.run(subject), subject);
+  // Without a connection the run ends.
+  const { server, exists } = await subject.reach();
+  if (server === undefined || (check.needs === "database" && !exists)) {
+    return {
+      status: "skipped",
+      message: server === undefined
+        ? "No database of the server lets this role in"
+        : "The database does not exist",
+    };
+  }
+  return await foundBy(() => check.run(server), subject);
+}
+
+/** What a check finds, or else what it throws, as a finding. */
+async function foundBy(run: () => Promise<Finding>, subject: Subject): Promise<Finding> {
   try {
-    if (check.needs === "nothing") return await check.run(subject);
-    const { server, exists } = await subject.reach();
-    if (server === undefined || (check.needs === "database" && !exists)) {
-      return {
-        status: "skipped",
-        message: server === undefined
-          ? "No database of the server lets this role in"
-          : "The database does not exist",
-      };
-    }
-    return await check.run(server);
+    return await run();
   } catch (error) {
     subject.context.signal.throwIfAborted();
+    // A bug is told as one.
+    if (!(error instanceof OperationError)) throw error;
+    if (error.kind === "connection") {
+      // Where the server has been lost, or was never reached, this ends the run; what is left is
+      // one more connection that it refused.
+      const { server } = await subject.reach();
+      await server?.session.query("SELECT 1");
+    }
     return failureOf(error);
   }
 }
 
 const INSUFFICIENT_PRIVILEGE = "42501";
 
-/** What a check threw, as its finding; a lost connection and bugs end the run. */
-function failureOf(error: unknown): Finding {
-  if (!(error instanceof OperationError) || isConnectionError(error)) throw error;
-  if (error instanceof DatabaseError && error.server.sqlstate === INSUFFICIENT_PRIVILEGE) {
-    return {
-      status: "skipped",
-      message: `The role may not look: ${error.server.message}`,
-      details: { sqlstate: INSUFFICIENT_PRIVILEGE },
-    };
+function failureOf(error: OperationError): Finding {
+  const { message, hint, code } = error;
+  const remedy = hint === undefined ? {} : { remedy: hint };
+  if (!(error instanceof DatabaseError)) {
+    return { status: "failed", message, ...remedy, details: { code } };
   }
-  const told = error instanceof DatabaseError
-    ? `The server reports: ${error.server.message} (SQLSTATE ${error.server.sqlstate})`
-    : error.message;
+  const { sqlstate, message: told } = error.server;
+  if (sqlstate === INSUFFICIENT_PRIVILEGE) {
+    return { status: "skipped", message: `The role may not look: ${told}`, details: { sqlstate } };
+  }
   return {
     status: "failed",
-    message: told,
-    ...(error.hint === undefined ? {} : { remedy: error.hint }),
-    details: { code: error.code },
+    message: `The server reports: ${told} (SQLSTATE ${sqlstate})`,
+    ...remedy,
+    details: { code, sqlstate },
   };
 }
 
@@ -125,10 +136,15 @@ function textOf(findings: readonly NamedFinding[], counts: Counts): string {
   const width = Math.max(...findings.map(({ name }) => name.length));
   const indent = " ".repeat(STATUS_WIDTH + 2 + width + 2);
   const lines = findings.flatMap(({ status, name, message, remedy }) => [
-    `${status.padEnd(STATUS_WIDTH)}  ${name.padEnd(width)}  ${message}`,
-    ...(remedy === undefined ? [] : remedy.split("\n").map((line) => `${indent}${line}`)),
+    `${status.padEnd(STATUS_WIDTH)}  ${name.padEnd(width)}  ${printable(message)}`,
+    ...(remedy?.split("\n").map((line) => `${indent}${printable(line)}`) ?? []),
   ]);
   return [...lines, "", summaryOf(findings.length, counts)].join("\n");
+}
+
+/** One line without control characters: names and messages of the server must not steer the terminal. */
+function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, " ");
 }
 
 function summaryOf(total: number, { ok, warnings, failed, skipped }: Counts): string {
