@@ -1,8 +1,9 @@
 import assert from "assert";
 import { join } from "node:path";
 import { systemHost, writeAllSync } from "../../core/host.ts";
+import { skipWhenMissing } from "../skip.ts";
 
-const { files, dialer } = systemHost();
+const { files, dialer, programs } = systemHost();
 
 /** An empty directory that is removed after the test. */
 async function inDirectory(test: (directory: string) => Promise<void>): Promise<void> {
@@ -151,6 +152,132 @@ Deno.test("files.mode: gives the permission bits", () =>
     await Deno.writeTextFile(path, "", { mode: 0o640 });
     await Deno.chmod(path, 0o640);
     assert.equal((await files.mode(path) ?? 0) & 0o777, 0o640);
+  }));
+
+Deno.test("files.inspect: gives what is known of files, directories and what is neither", () =>
+  inDirectory(async (directory) => {
+    const inside = (name: string) => join(directory, name);
+    const self = { uid: Deno.uid() ?? -1, gid: Deno.gid() ?? -1 };
+    await Deno.writeTextFile(inside("file"), "12345");
+    await Deno.chmod(inside("file"), 0o640);
+    await Deno.symlink("file", inside("link"));
+    const real = await Deno.realPath(directory);
+    const facts = await files.inspect(inside("link"));
+    assert(facts !== undefined);
+    const { disk, ...rest } = facts;
+    assert.deepEqual(rest, {
+      realPath: join(real, "file"),
+      kind: "file",
+      size: 5,
+      mode: 0o640,
+      owner: self,
+      self,
+      access: { read: true, write: true, execute: false },
+    });
+    // As `df` tells, but for what others write meanwhile.
+    const { stdout } = await new Deno.Command("df", { args: ["-B1", "--output=size,avail", real] })
+      .output();
+    const [total, free] = new TextDecoder().decode(stdout).split("\n")[1]?.trim().split(/\s+/) ??
+      [];
+    assert.equal(disk.total, Number(total));
+    assert(Math.abs(disk.free - Number(free)) < 1e9 && disk.free <= disk.total);
+    await Deno.chmod(inside("file"), 0o4755);
+    const executable = await files.inspect(inside("file"));
+    assert.equal(executable?.mode, 0o4755);
+    assert.equal(executable?.access.execute, true);
+    const folder = await files.inspect(directory);
+    assert.equal(folder?.kind, "directory");
+    assert.equal(folder?.realPath, real);
+    assert.deepEqual(folder?.access, { read: true, write: true, execute: true });
+    const { success } = await new Deno.Command("mkfifo", { args: [inside("pipe")] }).output();
+    assert(success);
+    const pipe = await files.inspect(inside("pipe"));
+    assert.equal(pipe?.kind, "other");
+    assert.equal(pipe?.access.write, true);
+    assert.equal((await files.inspect("."))?.realPath, await Deno.realPath("."));
+  }));
+
+Deno.test("files.inspect: nothing is there at a path that is missing, lost, or below a file", () =>
+  inDirectory(async (directory) => {
+    await Deno.symlink("nowhere", join(directory, "lost"));
+    await Deno.writeTextFile(join(directory, "file"), "");
+    for (const name of ["missing", "lost", "file/below", ""]) {
+      assert.equal(await files.inspect(name && join(directory, name)), undefined, name);
+    }
+    const before = (await Deno.stat(directory)).mtime;
+    await files.inspect(directory);
+    assert.deepEqual((await Deno.stat(directory)).mtime, before, "it left a trace");
+  }));
+
+Deno.test("files.inspect: access is what the system grants, not what the permission bits say", async () => {
+  // The kernel takes no writes here, from root either, whose bits allow it.
+  assert.equal((await files.inspect("/proc/sys/kernel/ostype"))?.access.write, false);
+  assert.equal((await files.inspect("/proc/sys/kernel/ostype"))?.access.read, true);
+  assert.equal((await files.inspect("/proc/sys"))?.access.write, false);
+  assert.equal((await files.inspect("/dev/null"))?.access.write, true);
+});
+
+/** Whether a program can be run as somebody else, who is a member of one more group. */
+const CAN_BE_OTHERS = Deno.uid() === 0 &&
+  await new Deno.Command("setpriv", { args: ["--version"], stdout: "null" }).output()
+    .then(({ success }) => success, () => false);
+
+Deno.test({
+  name: "files.inspect: the rights of every group count, and no right of others does",
+  ignore: skipWhenMissing(
+    "files.inspect as somebody else",
+    CAN_BE_OTHERS ? undefined : "setpriv cannot be used, or not by this user",
+  ),
+  fn: () =>
+    inDirectory(async (directory) => {
+      const inside = (name: string) => join(directory, name);
+      await Deno.chmod(directory, 0o755);
+      await Deno.mkdir(inside("shared"));
+      await Deno.chown(inside("shared"), 0, 4322);
+      await Deno.chmod(inside("shared"), 0o770);
+      await Deno.writeTextFile(inside("tool"), "#!/bin/sh\n");
+      await Deno.chown(inside("tool"), 0, 4322);
+      await Deno.chmod(inside("tool"), 0o750);
+      await Deno.mkdir(inside("closed"), { mode: 0o700 });
+      await Deno.copyFile(Deno.execPath(), inside("deno"));
+      await Deno.chmod(inside("deno"), 0o755);
+      const host = new URL("../../core/host.ts", import.meta.url).href;
+      const script = `import { systemHost } from "${host}";
+        const { files } = systemHost();
+        const facts = await Promise.all(["shared", "tool", "closed"].map((each) => files.inspect(each)));
+        console.log(JSON.stringify(facts.map(({ access, self }) => ({ ...access, ...self }))));`;
+      const { stdout, stderr } = await new Deno.Command("setpriv", {
+        args: [
+          ...["--reuid=4321", "--regid=4321", "--groups=4322", inside("deno")],
+          ...["eval", "--no-config", "--no-lock", "--no-check", script],
+        ],
+        cwd: directory,
+        env: { DENO_DIR: inside("shared") },
+      }).output();
+      const self = { uid: 4321, gid: 4321 };
+      const text = new TextDecoder();
+      assert.equal(text.decode(stderr), "");
+      assert.deepEqual(JSON.parse(text.decode(stdout)), [
+        { read: true, write: true, execute: true, ...self },
+        { read: true, write: false, execute: true, ...self },
+        { read: false, write: false, execute: false, ...self },
+      ]);
+    }),
+});
+
+Deno.test("programs.find: gives files only, with their real path", () =>
+  inDirectory(async (directory) => {
+    const path = join(directory, "tool");
+    await Deno.writeTextFile(path, "");
+    await Deno.symlink("tool", join(directory, "link"));
+    const realPath = await Deno.realPath(path);
+    assert.deepEqual(await programs.find(join(directory, "link")), { realPath, executable: false });
+    await Deno.chmod(path, 0o711);
+    assert.deepEqual(await programs.find(path), { realPath, executable: true });
+    await Deno.symlink("loop", join(directory, "loop"));
+    for (const name of ["", "missing", "tool/below", "loop"]) {
+      assert.equal(await programs.find(join(directory, name)), undefined, name);
+    }
   }));
 
 Deno.test("dialer: reaches TCP and Unix sockets, in both directions", () =>
