@@ -12,7 +12,7 @@ export interface StateRun {
 }
 
 /** Two runs that make the same thing at once: one of them is told so by these. */
-const MADE_MEANWHILE = ["42P06", "42P07", "42701", "23505", "XX000"];
+const MADE_MEANWHILE = ["42P06", "42P07", "42701", "42710", "23505", "XX000"];
 /** The role may not, or the server takes no writes. */
 const NOT_ALLOWED = ["42501", "25006"];
 const ATTEMPTS = 5;
