@@ -90,8 +90,9 @@ async function examineOpening(
   }
 }
 
-/** What makes transactions writable; longer forms of it, as in a function's body, are not looked for. */
-const WRITABLE = /\b(default_transaction_read_only|transaction_read_only|read\s+write)\b/i;
+/** What makes transactions writable, as dumps of pg_dumpall do; what hides it is not seen through. */
+const WRITABLE =
+  /\b(?:default_)?transaction_read_only(?:'\s*,|\s*=|\s+to\b)(?!\s*'?(?:on|true)\b)|\bread\s+write\b/i;
 /** More than the longest of them, so that none is cut in two. */
 const OVERLAP = 256;
 
