@@ -34,13 +34,19 @@ async function demo(): Promise<number> {
     ["Take the last migration back", ["migrate", "rollback"]],
     ["See that one is pending", ["migrate", "status"]],
     ["Apply it again", ["migrate"]],
+    ["Load the seeds of the development environment", ["seed"]],
+    ["Ask the database something", [
+      "exec",
+      "SELECT p.slug, count(*) AS traces FROM traces t JOIN projects p ON p.id = t.project_id GROUP BY 1 ORDER BY 1",
+    ]],
+    ["See what a reset would lose and do", ["reset", "--dry-run"]],
+    ["Check the installation", ["verify"]],
   ];
   for (const [note, words] of steps) {
     if (interrupted.signal.aborted) return 130;
     const code = await step({ note, words, env });
     if (code !== 0) return interrupted.signal.aborted ? 130 : failed(words, code);
   }
-  if (!interrupted.signal.aborted) await query(server.binaries, server.url(database));
   if (interrupted.signal.aborted) return 130;
   say("That was the whole job. What to try next, on a database of your own:");
   console.log(
@@ -50,6 +56,8 @@ async function demo(): Promise<number> {
       "  ./dist/observatory migrate status                   what is applied, pending or changed",
       "  ./dist/observatory migrate --dry-run                what a run would do; nothing is written",
       "  ./dist/observatory migrate add create_users         a new pair of files",
+      "  ./dist/observatory exec 'SELECT 1' --format json    any SQL, as a table, CSV or JSON",
+      "  ./dist/observatory shell                            psql, without a password on the line",
       "  ./dist/observatory help                             everything else",
     ].join("\n"),
   );
@@ -79,31 +87,4 @@ async function step(
     throw error;
   });
   return code;
-}
-
-/** Asks the new tables something with psql, where there is one. */
-async function query(binaries: string, url: string): Promise<void> {
-  const sql = "SELECT table_name FROM information_schema.tables " +
-    "WHERE table_schema = 'public' AND table_name !~ '^_' ORDER BY 1";
-  say("Ask the database for its new tables");
-  const psql = await findPsql(binaries);
-  if (psql === undefined) {
-    console.log(
-      "Skipped: psql is not installed; Debian and Ubuntu have it in the package postgresql-client",
-    );
-    return;
-  }
-  console.log(`$ psql -c "${sql}"`);
-  await new Deno.Command(psql, { args: ["-X", "-P", "pager=off", "-c", sql, url], stdin: "null" })
-    .spawn().status;
-}
-
-async function findPsql(binaries: string): Promise<string | undefined> {
-  const directories = [binaries, ...(Deno.env.get("PATH") ?? "").split(":")];
-  for (const directory of directories) {
-    const path = join(directory, "psql");
-    const found = await Deno.stat(path).catch(() => undefined);
-    if (found?.isFile) return path;
-  }
-  return undefined;
 }
