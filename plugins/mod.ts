@@ -4,7 +4,8 @@ import config from "./config/mod.ts";
 import migrate from "./migrate/mod.ts";
 import query from "./query/mod.ts";
 import reset from "./reset/mod.ts";
+import seed from "./seed/mod.ts";
 import verify from "./verify/mod.ts";
 
 /** The built-ins in the order that the help lists them. */
-export const builtIns: readonly Plugin[] = [migrate, reset, query, verify, config];
+export const builtIns: readonly Plugin[] = [migrate, seed, reset, query, verify, config];

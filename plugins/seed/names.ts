@@ -1,0 +1,61 @@
+/** What the names of seed files say: how they are loaded, and into which table. */
+
+/** How a file is loaded. */
+export type SeedType = "sql" | "csv" | "jsonl";
+
+/** What a name in a seeds directory stands for. */
+export type NameKind = SeedType | "lookalike" | "other";
+
+/** Names that were most likely meant to be loaded: another case, a relative or a packed form. */
+const LOOKALIKE = /^[^.#].*\.(sql|csv|tsv|json|jsonl|ndjson)(\.(gz|bz2|xz|zst|lz4|zip))?$/i;
+
+/** Tells a name's kind; hidden files, editors' backups and documents are `other`. */
+export function kindOfName(name: string): NameKind {
+  if (name.startsWith(".")) return "other";
+  const [, extension] = /\.(sql|csv|jsonl)$/.exec(name) ?? [];
+  if (extension === "sql" || extension === "csv" || extension === "jsonl") return extension;
+  return LOOKALIKE.test(name) ? "lookalike" : "other";
+}
+
+/** A table as a file's name gives it: in exactly this case. */
+export interface NamedTable {
+  /** Undefined where the search path decides. */
+  readonly schema: string | undefined;
+  readonly table: string;
+}
+
+/**
+ * Reads the table from a file's name: `010_models.csv`, `models.csv` and `010_public.models.csv`.
+ *
+ * @returns undefined when the name gives none
+ */
+export function tableOfName(name: string): NamedTable | undefined {
+  const stem = name.replace(/\.[^.]*$/, "").replace(/^\d+_(?=.)/, "");
+  const parts = stem.split(".");
+  if (parts.length > 2 || parts.includes("")) return undefined;
+  const [first = "", second] = parts;
+  return second === undefined
+    ? { schema: undefined, table: first }
+    : { schema: first, table: second };
+}
+
+/** A name as SQL writes it so that its case is kept. */
+export function quoted(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+/** Names as a list for SQL. */
+export function quotedList(names: readonly string[]): string {
+  return names.map(quoted).join(", ");
+}
+
+/** Sorts by the bytes of UTF-8, as every tool in the C locale does. */
+export function compareBytes(a: string, b: string): number {
+  const encoder = new TextEncoder();
+  const [first, second] = [encoder.encode(a), encoder.encode(b)];
+  for (let at = 0; at < first.length && at < second.length; at++) {
+    const difference = (first[at] ?? 0) - (second[at] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return first.length - second.length;
+}
