@@ -353,7 +353,7 @@ Deno.test("exec: a program that cannot be started is told with the reason", () =
 
 Deno.test("exec: a run that is to end takes its programs along, with all that they have started", async () => {
   const run = programs();
-  const program = await shell(run, "sleep 1000 & echo $! $$; wait");
+  const program = await shell(run, "sleep 60 & echo $! $$; wait");
   const pids = (await firstLine(program.stdout)).split(" ").map(Number);
   assert.deepEqual(await Promise.all(pids.map(lives)), [true, true]);
   const reason = new SignalError("SIGINT");
@@ -374,7 +374,10 @@ Deno.test("exec: a run that is to end takes its programs along, with all that th
 
 Deno.test("exec: a program that does not heed TERM is killed", async () => {
   await using run = programs();
-  const program = await shell(run, "trap '' TERM; echo ready; while :; do sleep 1; done");
+  const program = await shell(
+    run,
+    "trap '' TERM; echo ready; for each in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 5; done",
+  );
   assert.equal(await firstLine(program.stdout), "ready");
   await program.stop();
   assert.deepEqual(await program.exit, { code: 137, signal: "SIGKILL" });
@@ -385,7 +388,7 @@ Deno.test("exec: a program that is stopped may still tell how it ended", async (
   await using run = programs();
   const program = await shell(
     run,
-    "trap 'echo bye; exit 9' TERM; echo ready; while :; do sleep 0.01; done",
+    "trap 'echo bye; exit 9' TERM; echo ready; for each in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 0.5; done",
   );
   assert.equal(await firstLine(program.stdout), "ready");
   await Promise.all([program.stop(), program.stop()]);
@@ -397,7 +400,7 @@ Deno.test("exec: a program that is stopped may still tell how it ended", async (
 
 Deno.test("close: ends what still runs, and waits for it", async () => {
   const run = programs();
-  const program = await shell(run, "echo $$; exec sleep 1000");
+  const program = await shell(run, "echo $$; exec sleep 60");
   const pid = Number(await firstLine(program.stdout));
   await run.close();
   assert.equal(await lives(pid), false);
