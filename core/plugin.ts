@@ -255,7 +255,8 @@ export interface Context {
    */
   run(path: string, input?: CommandCall): Promise<Result>;
   /**
-   * Starts a program. It gets none of this run's secrets but by `connect`, and is ended with the run.
+   * Starts a program. It gets none of the database's secrets but by `connect`, and is ended with the
+   * run.
    *
    * @param program a path, or a name that is looked for on PATH
    * @throws OperationError `program_missing` or `program_not_started`
@@ -309,7 +310,7 @@ export interface Program {
   /** What it writes; empty when inherited. Must be read, or the program waits. */
   readonly stdout: ReadableStream<Uint8Array>;
   readonly stderr: ReadableStream<Uint8Array>;
-  /** Settles when it has ended; rejects only with the reason of this run's end. */
+  /** Settles when it has ended; rejects only with the reason of this run's end, or with what `stdin` fails with. */
   readonly exit: Promise<ProgramExit>;
   /** Ends it: TERM, and KILL when that does not help within 5 seconds. Resolves when it has ended. */
   stop(): Promise<void>;
@@ -532,6 +533,8 @@ export interface SessionOptions {
   readonly settings?: Readonly<Record<string, string>>;
   /** Whether the server's notices are logged (default) or dropped. */
   readonly notices?: "log" | "drop";
+  /** Whether the session is held to reading, as a `read` command's are. */
+  readonly readOnly?: boolean;
 }
 
 /** An advisory lock held for the length of a call. */
