@@ -43,6 +43,11 @@ export class RecordScanner {
     return this.#record;
   }
 
+  /** Whether a quote is open. */
+  get quoted(): boolean {
+    return this.#quoted;
+  }
+
   /**
    * Goes on to the end of the current record.
    *
@@ -136,7 +141,7 @@ export async function readHeader(chunks: AsyncGenerator<Uint8Array>): Promise<Cs
     length += value.length;
   }
   const last = parts.pop() ?? new Uint8Array();
-  if (after < 0 && length >= HEADER_BYTES) {
+  if (after < 0 && (scanner.quoted || length >= HEADER_BYTES)) {
     throw headerFault("the header does not end: a quote in it is not closed");
   }
   const end = after < 0 ? last.length : after;

@@ -116,7 +116,7 @@ function insertSql({ table, columns, key }: Merge, rows: string): string {
 
 function updateSql(key: Key, others: readonly { readonly name: string }[]): string {
   const names = others.map(({ name }) => quoted(name));
-  const row = (from: string) => `ROW(${names.map((name) => `${from}.${name}`).join(", ")})`;
+  const row = (from: string) => `ROW(${names.map((name) => `${from}.${name}`).join(", ")})::record`;
   // Compared as they are stored: some types have no other comparison, or one that overlooks things.
   return `(${quotedList(key.columns)}) DO UPDATE SET ${
     names.map((name) => `${name} = excluded.${name}`).join(", ")

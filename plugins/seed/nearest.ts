@@ -14,15 +14,21 @@ export function nearest(name: string, candidates: readonly string[]): string | u
   return best;
 }
 
-/** How many letters must be put in, taken out or replaced. */
+/** How many letters must be put in, taken out, replaced or swapped with their neighbour. */
 function editsBetween(a: string, b: string): number {
+  let twoAbove: number[] = [];
   let above = Array.from({ length: b.length + 1 }, (_, column) => column);
   for (let row = 1; row <= a.length; row++) {
     const current = [row];
     for (let column = 1; column <= b.length; column++) {
       const replaced = (above[column - 1] ?? 0) + (a[row - 1] === b[column - 1] ? 0 : 1);
-      current.push(Math.min(replaced, (above[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1));
+      const swapped = a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1]
+        ? (twoAbove[column - 2] ?? 0) + 1
+        : Infinity;
+      const moved = Math.min(above[column] ?? 0, current[column - 1] ?? 0) + 1;
+      current.push(Math.min(replaced, swapped, moved));
     }
+    twoAbove = above;
     above = current;
   }
   return above[b.length] ?? 0;

@@ -3,6 +3,7 @@ import type { Context, Result } from "../../core/plugin.ts";
 import type { Environment, SeedFile } from "./files.ts";
 import { type Ledger, readLedger } from "./ledger.ts";
 import type { Loaded } from "./load.ts";
+import type { RowCounts } from "./merge.ts";
 import { asLines, asObjects } from "./shown_rows.ts";
 import { type Reason, reasonFor, type Wanted, wantedFiles, withAdvice } from "./wanted.ts";
 
@@ -136,16 +137,20 @@ function linesOf({ file, loaded }: Done): string[] {
       ...(shown === undefined ? [] : asLines(shown)).map(indented),
     ];
   }
-  const parts = [`${counted(counts.inserted)} inserted`];
-  if (counts.updated > 0) parts.push(`${counts.updated} updated`);
-  if (counts.untouched > 0) parts.push(`${counts.untouched} left alone`);
-  return [`Loaded ${file.name}: ${parts.join(", ")} (${time})`];
+  return [`Loaded ${file.name}: ${countsText(counts)} (${time})`];
+}
+
+function countsText({ inserted, updated, untouched }: RowCounts): string {
+  const parts = [[inserted, "inserted"], [updated, "updated"], [untouched, "left alone"]] as const;
+  const [first, ...others] = parts.filter(([count]) => count > 0);
+  if (first === undefined) return "no rows";
+  const [count, done] = first;
+  return [
+    `${count} ${count === 1 ? "row" : "rows"} ${done}`,
+    ...others.map(([count, done]) => `${count} ${done}`),
+  ].join(", ");
 }
 
 function indented(line: string): string {
   return `  ${line}`.trimEnd();
-}
-
-function counted(rows: number): string {
-  return rows === 1 ? "1 row" : `${rows} rows`;
 }
