@@ -151,7 +151,8 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
   }
 
   async function session(sessionOptions: SessionOptions = {}): Promise<Session> {
-    return sessionOver(await open(sessionOptions), { readOnly: options.readOnly, signal });
+    const readOnly = options.readOnly || sessionOptions.readOnly === true;
+    return sessionOver(await open(sessionOptions), { readOnly, signal });
   }
 
   async function query<R>(sql: string, params?: readonly SqlParameter[]): Promise<QueryResult<R>> {

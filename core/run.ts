@@ -130,7 +130,7 @@ function startRun(args: readonly string[], host: Host, signal: AbortSignal): Run
   return {
     host,
     log,
-    output: createOutput({ stdout: host.stdout, json: early.json, redact }),
+    output: createOutput({ stdout: host.stdout, json: early.json, redact, warn: log.warn }),
     progress,
     redactor,
     signal,
