@@ -92,10 +92,12 @@ export interface WritesRow {
   readonly database: string;
 }
 
+const READ_ONLY = "default_transaction_read_only";
+
 const WRITES = `
 SELECT pg_is_in_recovery() AS standby,
-  current_setting('default_transaction_read_only')::boolean AS read_only,
-  (SELECT source FROM pg_settings WHERE name = 'default_transaction_read_only') AS source,
+  current_setting('${READ_ONLY}')::boolean AS read_only,
+  (SELECT source FROM pg_settings WHERE name = '${READ_ONLY}') AS source,
   session_user::text AS role, current_database()::text AS database`;
 
 /** Whether the server takes writes: it may be a standby, or set to read-only. */
@@ -124,7 +126,7 @@ export function judgeWrites(row: WritesRow): Finding {
   if (read_only) {
     return {
       status: "warning",
-      message: "default_transaction_read_only is on: everything that writes will fail",
+      message: `${READ_ONLY} is on: everything that writes will fail`,
       remedy: writable(row),
       details,
     };
@@ -132,20 +134,20 @@ export function judgeWrites(row: WritesRow): Finding {
   return { status: "ok", message: "The server takes writes", details };
 }
 
-/** How the setting is taken back where it was made. */
+/** How the setting is taken back where it was made: in a session that it does not hold back. */
 function writable({ source, role, database }: WritesRow): string {
-  const reset = "RESET default_transaction_read_only;";
+  const [reset, writing] = [`RESET ${READ_ONLY};`, `SET ${READ_ONLY} = off;`];
   switch (source) {
     case "database":
-      return `ALTER DATABASE ${quoted(database)} ${reset}`;
+      return `${writing}\nALTER DATABASE ${quoted(database)} ${reset}`;
     case "user":
-      return `ALTER ROLE ${quoted(role)} ${reset}`;
+      return `${writing}\nALTER ROLE ${quoted(role)} ${reset}`;
     case "database user":
-      return `ALTER ROLE ${quoted(role)} IN DATABASE ${quoted(database)} ${reset}`;
+      return `${writing}\nALTER ROLE ${quoted(role)} IN DATABASE ${quoted(database)} ${reset}`;
     case "client":
       return "Take it out of PGOPTIONS, or of the options of the connection string";
     default:
-      return "ALTER SYSTEM RESET default_transaction_read_only; SELECT pg_reload_conf(); " +
-        "or take it out of the server's configuration file";
+      return `${writing}\nALTER SYSTEM ${reset}\nSELECT pg_reload_conf();\n` +
+        "Or take it out of the server's configuration file";
   }
 }

@@ -64,12 +64,12 @@ Deno.test("verify writes: a standby and read-only settings are warned of, with t
   assert.match(standby.remedy ?? "", /PGTARGETSESSIONATTRS=read-write/);
   for (
     const [source, remedy] of [
-      ["database", /^ALTER DATABASE "my ""shop""" RESET default_transaction_read_only;$/],
-      ["user", /^ALTER ROLE "app" RESET /],
-      ["database user", /^ALTER ROLE "app" IN DATABASE "my ""shop""" RESET /],
+      ["database", /= off;\nALTER DATABASE "my ""shop""" RESET default_transaction_read_only;$/],
+      ["user", /\nALTER ROLE "app" RESET /],
+      ["database user", /\nALTER ROLE "app" IN DATABASE "my ""shop""" RESET /],
       ["client", /PGOPTIONS/],
-      ["configuration file", /^ALTER SYSTEM RESET /],
-      [null, /^ALTER SYSTEM RESET /],
+      ["configuration file", /\nALTER SYSTEM RESET /],
+      [null, /\nALTER SYSTEM RESET /],
     ] as const
   ) {
     const { status, remedy: told } = judgeWrites({ ...row, read_only: true, source });
