@@ -18,7 +18,6 @@ export const shell = command({
     { line: "observatory shell --read-only", note: "look around without changing by accident" },
     { line: "observatory shell -c '\\dt+'", note: "run one command of psql or SQL" },
     { line: "observatory shell -c ./scripts/report.sh", note: "run a script of SCRIPTS_DIR" },
-    { line: "echo 'SELECT 1;' | observatory shell", note: "let psql read standard input" },
   ],
   effect: "write",
   flags: {

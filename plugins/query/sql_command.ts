@@ -19,7 +19,7 @@ export const sql = command({
     { line: "observatory sql custom-query.sql", note: "run ./custom-query.sql or DATA_DIR's" },
     { line: "observatory sql -1 schema.sql data.sql", note: "both files, or nothing of them" },
     { line: "observatory sql -v day=2024-01-31 fix.sql", note: "give :'day' a value" },
-    { line: "generate-sql | observatory sql -", note: "run what standard input gives" },
+    { line: "observatory sql -", note: "run what standard input gives" },
   ],
   effect: "write",
   args: {

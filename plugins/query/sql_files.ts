@@ -44,10 +44,14 @@ function dataDirectory(ctx: Context): string {
   return (ctx.config.get("DATA_DIR") ?? "./data").replace(/(?<=.)\/+$/, "");
 }
 
+/** What a shell's `<(…)` gives: psql inherits it, and it has no place in the file system. */
+const PIPE = /^\/dev\/(?:stdin|fd\/\d+)$/;
+
 /** The first of the places that holds a file, or why none does. */
 async function firstPresent(ctx: Context, places: readonly string[]): Promise<SqlFile | string> {
   const looked: string[] = [];
   for (const path of places) {
+    if (PIPE.test(path)) return { path, regular: false };
     const facts = await ctx.files.inspect(path);
     if (facts !== undefined && facts.kind !== "directory") {
       return { path, regular: facts.kind === "file" };

@@ -2,7 +2,14 @@ import assert from "assert";
 import { join } from "node:path";
 import { startServer } from "../../tasks/server.ts";
 import { clientTools, openDatabase } from "../database.ts";
-import { forEachKind, type Kind, runProgram, startProgram, terminalMissing } from "../program.ts";
+import {
+  forEachKind,
+  type Kind,
+  programOf,
+  runProgram,
+  startProgram,
+  terminalMissing,
+} from "../program.ts";
 import { skipWhenMissing } from "../skip.ts";
 import { directoryWith, type Project, project, until } from "./project.ts";
 import { isRunning, psqlProcesses } from "./psql_processes.ts";
@@ -126,6 +133,25 @@ forEachKind("sql -: runs what standard input gives, also among files", async (ki
   const failed = await given.run(["sql", "-"], { stdin: "SELECT 1;\n\nSELECT nope;\nSELECT 3;\n" });
   assert.equal(failed.code, 1);
   assert.match(failed.stderr, /^\[ERROR\] Cannot run standard input: line 3: column "nope"/m);
+});
+
+forEachKind("sql: reads the pipes of a shell", async (kind) => {
+  await using given = await project(kind, {});
+  const { command, env } = await programOf(kind);
+  const line = '"$@" sql --quiet <(echo "\\echo first") <(echo "\\echo second") /dev/stdin';
+  const shell = new Deno.Command("bash", {
+    args: ["-c", line, "bash", ...command],
+    cwd: given.directory,
+    env: { ...env, DATABASE_URL: given.database.url },
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  const writer = shell.stdin.getWriter();
+  await writer.write(new TextEncoder().encode("\\echo third\n"));
+  await writer.close();
+  const { code, stdout } = await shell.output();
+  assert.deepEqual([code, new TextDecoder().decode(stdout)], [0, "first\nsecond\nthird\n"]);
 });
 
 const FAILING = "CREATE TABLE kept (name text);\nINSERT INTO kept VALUES ('before');\n" +
