@@ -7,7 +7,8 @@ const verify = command({
   description:
     "Each check is ok, a warning, failed or, where it cannot be made, skipped; what is wrong is " +
     "told with its remedy. Nothing is changed. The exit code is 3 when a check has failed, with " +
-    "--strict also after warnings, and 5 when the server cannot be reached or rejects the login.",
+    "--strict also after warnings, and 5 when the server cannot be reached or rejects the login.\n\n" +
+    `The checks: ${CHECK_NAMES.join(", ")}.`,
   examples: [
     { line: "observatory verify", note: "check everything" },
     { line: "observatory verify --json", note: "the same for programs" },

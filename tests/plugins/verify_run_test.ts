@@ -1,6 +1,7 @@
 /** `verify` without any server: what it does then, on a host without a machine. */
 import assert from "assert";
 import type { FileFacts } from "../../core/plugin.ts";
+import { CHECK_NAMES } from "../../plugins/verify/names.ts";
 import { run } from "../../core/run.ts";
 import { type FakeHost, fakeHost, type FakeMachine } from "../../core/testing.ts";
 
@@ -114,4 +115,13 @@ Deno.test("verify: unknown names and an empty choice are exit 2", async () => {
   ]);
   assert.equal(none.code, 2);
   assert.match(none.stderr, /No check is left/);
+});
+
+Deno.test("verify: its help names every check", async () => {
+  const { code, stdout } = await verify(["--help"]);
+  assert.equal(code, 0);
+  assert.match(
+    stdout.replaceAll("\n", " "),
+    new RegExp(`The checks: ${CHECK_NAMES.join(", ")}\\.`),
+  );
 });
