@@ -7,12 +7,14 @@ import { startServer } from "../tasks/server.ts";
 import { type Bench, findBench } from "./subjects.ts";
 import { startSuite } from "./start.ts";
 import { hugeFileSuite, manyPendingSuite, nothingPendingSuite } from "./migrate.ts";
+import { seedCsvSuite } from "./seed_csv.ts";
 
 const SUITES: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   "start": startSuite,
   "no-op": nothingPendingSuite,
   "pending": manyPendingSuite,
   "huge-file": hugeFileSuite,
+  "seed-csv": seedCsvSuite,
 };
 
 const asked = Deno.args.length > 0 ? Deno.args : Object.keys(SUITES);
