@@ -42,7 +42,8 @@ export function createOutput(options: OutputOptions): Output {
     const { envelopeWriter } = await import("./rows/envelope.ts");
     const writer = envelopeWriter(command);
     const waiting = new Waiting((text) => {
-      // On a stream that does not take it, nothing is tried again.
+      // Nothing follows the end, and nothing is tried again on a stream that does not take it.
+      if (told && endRows === undefined) return;
       told = true;
       endRows = undefined;
       stdout.write(text);

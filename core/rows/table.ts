@@ -1,7 +1,7 @@
 /**
  * Rows as a table for people. Widths are those of the first rows, so that any number of rows is
- * written as they come; a later value that is wider moves the rest of its line. NULL is shown as
- * `NULL`, an empty text as nothing. A line break within a value goes on in the next line, with a
+ * written as they come; a later value that is wider widens its column from there on. NULL is shown
+ * as `NULL`, an empty text as nothing. A line break within a value goes on in the next line, with a
  * `+` where the value is continued; what a terminal would obey is shown as an escape.
  */
 import type { Column, RowPart } from "../plugin.ts";
@@ -63,7 +63,7 @@ class Table {
   readonly #columns: readonly Column[];
   readonly #right: readonly boolean[];
   readonly #gap: string;
-  #widths: readonly number[] | undefined;
+  #widths: number[] | undefined;
   #measured: TableRow[] = [];
   #characters = 0;
   #count = 0;
@@ -108,13 +108,13 @@ class Table {
     return `${this.#gap}${this.#lines([names], widths)}${rule}\n${this.#lines(rows, widths)}`;
   }
 
-  #lines(rows: readonly TableRow[], widths: readonly number[]): string {
+  #lines(rows: readonly TableRow[], widths: number[]): string {
     let text = "";
     if (widths.length > 0) { for (const row of rows) text += this.#line(row, widths); }
     return text;
   }
 
-  #line(row: TableRow, widths: readonly number[]): string {
+  #line(row: TableRow, widths: number[]): string {
     const last = widths.length - 1;
     let line = "";
     for (let column = 0; column <= last; column++) {
@@ -127,6 +127,7 @@ class Table {
       }
       const missing = (widths[column] ?? 0) - width;
       if (column > 0) line += column === last && cell === "" ? " |" : " | ";
+      if (missing < 0) widths[column] = Math.max(widths[column] ?? 0, Math.min(width, WIDEST));
       if (missing <= 0) line += cell;
       else if (this.#right[column] === true) line += " ".repeat(missing) + cell;
       else line += column === last ? cell : cell + " ".repeat(missing);

@@ -1,5 +1,6 @@
 import assert from "assert";
 import { createOutput } from "../../core/output.ts";
+import type { RowPart } from "../../core/plugin.ts";
 
 function printing(json: boolean, write?: (text: string) => void) {
   const written: string[] = [];
@@ -168,4 +169,131 @@ Deno.test("createOutput: a secret with quotes and backslashes is masked inside J
   });
   output.failure("x", { ...REPORT, message: `login with ${secret} failed` }, []);
   assert.equal(JSON.parse(written[0] ?? "").error.message, "login with *** failed");
+});
+
+const PARTS = [
+  { kind: "columns", columns: [{ name: "a", type: 25 }] },
+  { kind: "rows", rows: [["hunter2"], [null]] },
+  { kind: "end", command: "SELECT", count: 2 },
+] as const;
+
+/** Parts as they come from a database; after them the failure, when there is one. */
+function rowsOf(parts: readonly RowPart[], failure?: Error) {
+  const state = { cancelled: false };
+  let next = 0;
+  const rows = new ReadableStream<RowPart>({
+    pull(controller) {
+      const part = parts[next++];
+      if (part !== undefined) controller.enqueue(part);
+      else if (failure !== undefined) controller.error(failure);
+      else controller.close();
+    },
+    cancel() {
+      state.cancelled = true;
+    },
+  }, { highWaterMark: 0 });
+  return { rows, state };
+}
+
+Deno.test("createOutput: rows are written as the format says, without masking the user's data", async () => {
+  const formats = {
+    table: "a\n-------\nhunter2\nNULL\n(2 rows)\n",
+    csv: "a\nhunter2\n\n",
+    json: '[\n{"a":"hunter2"},\n{"a":null}\n]\n',
+    ndjson: '{"a":"hunter2"}\n{"a":null}\n',
+  };
+  for (const format of ["table", "csv", "json", "ndjson"] as const) {
+    const { output, written } = printing(false);
+    await output.result(
+      "x",
+      { data: null, text: "not shown", rows: rowsOf(PARTS).rows, format },
+      [],
+    );
+    assert.equal(written.join(""), formats[format]);
+  }
+  const { output, written } = printing(false);
+  await output.result("x", { data: null, rows: rowsOf(PARTS).rows }, []);
+  assert.equal(written.join(""), formats.table);
+});
+
+Deno.test("createOutput: as JSON, rows are in the one object, with what is known at their end", async () => {
+  const { output, written } = printing(true);
+  const warnings: string[] = [];
+  const { rows } = rowsOf(PARTS);
+  const result = output.result("x", { data: { b: "hunter2" }, rows, problems: ["p"] }, warnings);
+  warnings.push("late");
+  await result;
+  output.failure("x", REPORT, []);
+  assert.match(written.join(""), /^[^\n]+\n$/);
+  assert.deepEqual(JSON.parse(written.join("")), {
+    command: "x",
+    results: [{
+      columns: [{ name: "a", type: "text" }],
+      rows: [["hunter2"], [null]],
+      command: "SELECT",
+      count: 2,
+    }],
+    ok: true,
+    data: { b: "***" },
+    problems: ["p"],
+    warnings: ["late"],
+  });
+});
+
+Deno.test("createOutput: as JSON, a failure among rows ends the same object", async () => {
+  for (let count = 0; count <= PARTS.length; count++) {
+    const { output, written } = printing(true);
+    const { rows } = rowsOf(PARTS.slice(0, count), new Error("broken"));
+    await assert.rejects(async () => await output.result("x", { data: null, rows }, []), /broken/);
+    output.failure("x", { ...REPORT, message: "for hunter2" }, ["w"]);
+    output.failure("x", REPORT, []);
+    assert.match(written.join(""), /^[^\n]+\n$/);
+    const { ok, command, error, warnings, results } = JSON.parse(written.join(""));
+    assert.deepEqual([ok, command, error.message, warnings], [false, "x", "for ***", ["w"]]);
+    assert.deepEqual(results?.[0]?.rows, [undefined, [], PARTS[1].rows, PARTS[1].rows][count]);
+  }
+});
+
+Deno.test("createOutput: as JSON, a failure ends the object while rows are still to come", async () => {
+  const { output, written } = printing(true);
+  const many = Array.from({ length: 20_000 }, () => ["some text"]);
+  const rows = ReadableStream.from<RowPart>((async function* () {
+    yield PARTS[0];
+    yield { kind: "rows", rows: many };
+    yield PARTS[1];
+    // As a second signal does, which ends the process at once.
+    output.failure("x", REPORT, []);
+    yield PARTS[1];
+    throw new Error("gone");
+  })());
+  await assert.rejects(async () => await output.result("x", { data: null, rows }, []), /gone/);
+  const { ok, results } = JSON.parse(written.join(""));
+  assert.deepEqual([ok, results[0].rows.length], [false, many.length + PARTS[1].rows.length]);
+});
+
+Deno.test("createOutput: rows that stdout does not take are not asked for any more", async () => {
+  for (const json of [true, false]) {
+    let tries = 0;
+    const { output } = printing(json, () => {
+      tries++;
+      throw new Error("No space left on device");
+    });
+    const { rows, state } = rowsOf([...PARTS, ...PARTS, ...PARTS]);
+    await assert.rejects(
+      async () => await output.result("x", { data: null, rows }, []),
+      /No space/,
+    );
+    output.failure("x", REPORT, []);
+    assert.deepEqual([tries, state.cancelled], [1, true]);
+  }
+});
+
+Deno.test("createOutput: rows are written in pieces, not one by one and not all at once", async () => {
+  const rows = Array.from({ length: 1000 }, (_, index) => [`value ${index}`]);
+  const parts = Array.from({ length: 100 }, () => ({ kind: "rows", rows }) as const);
+  const { output, written } = printing(false);
+  const given = rowsOf([PARTS[0], ...parts, PARTS[2]]);
+  await output.result("x", { data: null, rows: given.rows, format: "csv" }, []);
+  assert.equal(written.join("").split("\n").length, 100_000 + 2);
+  assert(written.length > 10 && written.length < 30, `${written.length} pieces`);
 });
