@@ -7,8 +7,10 @@ import type { MigrationFile } from "./files.ts";
 export const LARGE_FILE_BYTES = 1 << 20;
 /** How much of the files that were read is kept, all together. */
 const KEPT_BYTES = 16 << 20;
-/** How many files are read at a time: of the largest that are held, not too much at once. */
-const BATCH_FILES = 32;
+/** How many files up to which size are read at a time: not too much memory at once. */
+const BATCH = { files: 256, bytes: 64 << 10 };
+/** How many larger ones are. */
+const BATCH_OF_LARGER = 32;
 
 /** One file's checksum, and its bytes where they are kept. */
 export interface FileContents {
@@ -32,33 +34,50 @@ export async function readContents(
   files: Files,
   wanted: Iterable<MigrationFile>,
 ): Promise<Contents> {
-  const contents = new Map<bigint, FileContents>();
-  let kept = 0;
   const all = [...wanted];
-  for (let start = 0; start < all.length; start += BATCH_FILES) {
-    const batch = all.slice(start, start + BATCH_FILES);
-    const read = await files.readSmall(batch.map(({ path }) => path), LARGE_FILE_BYTES);
-    read.forEach((bytes, index) => {
-      const file = batch[index];
-      if (file === undefined || bytes === null) return;
+  const found = new Map<MigrationFile, FileContents>();
+  let kept = 0;
+  /** @returns those that are larger than `limit` */
+  async function read(batch: readonly MigrationFile[], limit: number): Promise<MigrationFile[]> {
+    const contents = await files.readSmall(batch.map(({ path }) => path), limit);
+    return batch.filter((file, index) => {
+      const bytes = contents[index] ?? null;
+      if (bytes === null) return true;
       kept += bytes.length;
-      contents.set(file.version, contentsOf(bytes, { keep: kept <= KEPT_BYTES }));
+      found.set(file, new HeldContents(bytes, { keep: kept <= KEPT_BYTES }));
+      return false;
     });
+  }
+  const larger: MigrationFile[] = [];
+  for (let start = 0; start < all.length; start += BATCH.files) {
+    larger.push(...await read(all.slice(start, start + BATCH.files), BATCH.bytes));
+  }
+  for (let start = 0; start < larger.length; start += BATCH_OF_LARGER) {
+    await read(larger.slice(start, start + BATCH_OF_LARGER), LARGE_FILE_BYTES);
+  }
+  // In the order asked for, whichever was read first.
+  const contents = new Map<bigint, FileContents>();
+  for (const file of all) {
+    const held = found.get(file);
+    if (held !== undefined) contents.set(file.version, held);
   }
   return contents;
 }
 
-function contentsOf(bytes: Uint8Array, { keep }: { keep: boolean }): FileContents {
-  const checksumHex = hash("sha384", bytes, "hex");
-  let checksum: Uint8Array | undefined;
-  return {
-    // Of a thousand files that are applied already, none is asked for its bytes.
-    get checksum() {
-      return checksum ??= Uint8Array.fromHex(checksumHex);
-    },
-    checksumHex,
-    bytes: keep ? bytes : undefined,
-  };
+class HeldContents implements FileContents {
+  readonly checksumHex: string;
+  readonly bytes: Uint8Array | undefined;
+  #checksum: Uint8Array | undefined;
+
+  constructor(bytes: Uint8Array, { keep }: { keep: boolean }) {
+    this.checksumHex = hash("sha384", bytes, "hex");
+    this.bytes = keep ? bytes : undefined;
+  }
+
+  // Of a thousand files that are applied already, none is asked for its bytes.
+  get checksum(): Uint8Array {
+    return this.#checksum ??= Uint8Array.fromHex(this.checksumHex);
+  }
 }
 
 /** The checksum of a file that is streamed. */

@@ -1,6 +1,6 @@
 /** The migration files of one or several directories, and their contents. */
 import { type FileEntry, type Files, OperationError } from "../../core/plugin.ts";
-import { type MigrationName, parseMigrationName } from "./names.ts";
+import { type MigrationKind, type MigrationName, parseMigrationName } from "./names.ts";
 import type { Problem } from "./problems.ts";
 
 /** One migration file. */
@@ -49,24 +49,44 @@ export async function listMigrationFiles(
       } else if (entry.kind === "dangling") {
         problems.push(dangling(path));
       } else {
-        found.push({
-          ...parsed.name,
-          path,
-          fileName: entry.name,
-          get size() {
-            return entry.size;
-          },
-        });
+        found.push(new ListedFile(parsed.name, { path, entry }));
       }
     }
   }
-  found.sort((a, b) => a.version < b.version ? -1 : a.version > b.version ? 1 : 0);
+  // Names of one width come in the order of their versions.
+  if (found.some((file, index) => file.version < (found[index - 1]?.version ?? file.version))) {
+    found.sort((a, b) => a.version < b.version ? -1 : a.version > b.version ? 1 : 0);
+  }
   return {
     ups: byVersion(found.filter(({ kind }) => kind !== "down"), problems),
     downs: byVersion(found.filter(({ kind }) => kind === "down"), problems),
     unversioned,
     problems,
   };
+}
+
+/** A class, since a thousand objects with a getter of their own each take longer to make. */
+class ListedFile implements MigrationFile {
+  readonly version: bigint;
+  readonly kind: MigrationKind;
+  readonly description: string;
+  readonly path: string;
+  readonly fileName: string;
+  readonly #entry: FileEntry;
+
+  constructor(name: MigrationName, { path, entry }: { path: string; entry: FileEntry }) {
+    this.version = name.version;
+    this.kind = name.kind;
+    this.description = name.description;
+    this.path = path;
+    this.fileName = entry.name;
+    this.#entry = entry;
+  }
+
+  // Asked for when it is needed: of a thousand files it seldom is.
+  get size(): number {
+    return this.#entry.size;
+  }
 }
 
 async function listDirectory(files: Files, directory: string): Promise<FileEntry[]> {

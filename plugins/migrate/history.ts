@@ -14,6 +14,8 @@ export interface AppliedMigration {
   /** False when it broke off half-way: it is then called dirty. */
   readonly success: boolean;
   readonly checksum: Uint8Array;
+  /** Whether it is known to be what its file holds, so that nothing is left to compare. */
+  readonly matches?: boolean;
 }
 
 /** The rows by version in ascending order, or undefined when there is no table. */
@@ -70,34 +72,69 @@ export async function readHistory(session: Session, bookkeeping?: Bookkeeping): 
   return rows && new Map(rows.map((row) => [row.version, row]));
 }
 
+/** One digest of all rows, which the server computes. */
+export interface HistoryDigest {
+  /** Null when there are no rows. */
+  readonly digest: string | null;
+}
+
 /**
- * Reads what is applied; when that is just what the files hold, the server's one
- * digest of all rows tells so, and no row crosses: the usual run of a deployment.
+ * Asks for the digest of what is applied. When that is just what the files hold, no row has to
+ * cross: the usual run of a deployment.
  *
- * @param contents the files' contents by version in ascending order, none left out
+ * @returns undefined when there is no table
  */
-export async function readHistoryBeside(
-  session: Session,
-  contents: ReadonlyMap<bigint, { readonly checksum: Uint8Array; readonly checksumHex: string }>,
-): Promise<History> {
-  const rows = await queryHistory<{ digest: string | null }>(
+export async function askDigest(session: Session): Promise<HistoryDigest | undefined> {
+  const rows = await queryHistory<HistoryDigest>(
     session,
     `SELECT encode(sha256(convert_to(string_agg(
          version || ' ' || encode(checksum, 'hex') || ' ' || success, ',' ORDER BY version), 'UTF8')), 'hex')
        AS digest FROM _sqlx_migrations`,
   );
-  if (rows === undefined) return undefined;
-  const expected = [...contents].map(([version, { checksumHex }]) =>
-    `${version} ${checksumHex} true`
-  );
-  if (rows[0]?.digest !== hash("sha256", expected.join(","), "hex")) {
-    return await readHistory(session);
+  return rows?.[0];
+}
+
+/**
+ * What is applied when it is just what the files hold.
+ *
+ * @param contents the files' contents by version in ascending order, none left out
+ * @returns undefined when the digest tells that it is not
+ */
+export function historyOfFiles(
+  { digest }: HistoryDigest,
+  contents: ReadonlyMap<bigint, FileChecksum>,
+): History {
+  let expected = "";
+  for (const [version, { checksumHex }] of contents) {
+    expected += `${expected === "" ? "" : ","}${version} ${checksumHex} true`;
   }
-  return new Map([...contents].map(([version, { checksum }]) => [
-    version,
-    // Descriptions are not compared, as with sqlx, and only shown for rows without a file.
-    { version, description: "", success: true, checksum },
-  ]));
+  if (digest !== hash("sha256", expected, "hex")) return undefined;
+  const history = new Map<bigint, AppliedMigration>();
+  for (const [version, file] of contents) history.set(version, new AppliedFile(version, file));
+  return history;
+}
+
+interface FileChecksum {
+  readonly checksum: Uint8Array;
+  readonly checksumHex: string;
+}
+
+class AppliedFile implements AppliedMigration {
+  readonly version: bigint;
+  // Descriptions are not compared, as with sqlx, and only shown for rows without a file.
+  readonly description = "";
+  readonly success = true;
+  readonly matches = true;
+  readonly #file: FileChecksum;
+
+  constructor(version: bigint, file: FileChecksum) {
+    this.version = version;
+    this.#file = file;
+  }
+
+  get checksum(): Uint8Array {
+    return this.#file.checksum;
+  }
 }
 
 function otherTable(cause: DatabaseError): OperationError {

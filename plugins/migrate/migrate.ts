@@ -1,9 +1,15 @@
 /** `migrate`: applies everything that is pending. */
 import type { Context, Result, Session } from "../../core/plugin.ts";
 import type { Done, Work } from "./apply.ts";
-import { type History, readHistory, readHistoryBeside } from "./history.ts";
+import {
+  askDigest,
+  type History,
+  type HistoryDigest,
+  historyOfFiles,
+  readHistory,
+} from "./history.ts";
 import type { LockFlags } from "./locked.ts";
-import { type Plan, planMigrations } from "./plan.ts";
+import { comparable, type Plan, planMigrations } from "./plan.ts";
 import { refuse } from "./problems.ts";
 import { checksumsOf, directoriesOf, readSource, type Source } from "./source.ts";
 import { openExisting, openOrCreate } from "./target_database.ts";
@@ -26,13 +32,15 @@ export interface MigrateOptions extends LockFlags {
  */
 export async function migrate(context: Context, options: MigrateOptions): Promise<Result> {
   const opening = open(context);
+  // Asked before the files are read, so that the server answers meanwhile.
+  const asking = opening.then(({ session }) => session && askDigest(session));
   // Its failure is told below, after what is wrong with the files.
-  opening.catch(() => {});
+  asking.catch(() => {});
   const source = await readSource(context, directoriesOf(context, options.directories));
   const { session, created } = await opening;
   if (!context.dryRun) context.log.info("Running database migrations...");
   const work: MigrateWork = { context, session, source, options };
-  const history = session && await readHistoryOf(session, source);
+  const history = session && await readHistoryBeside(source, { session, digest: await asking });
   const plan = await planOf(work, history);
   for (const warning of plan.warnings) context.log.warn(warning);
   if (plan.pending.length === 0) {
@@ -49,10 +57,14 @@ interface MigrateWork extends Work {
   readonly options: MigrateOptions;
 }
 
-async function readHistoryOf(session: Session, { files, contents }: Source): Promise<History> {
-  return contents.size === files.ups.size
-    ? await readHistoryBeside(session, contents)
-    : await readHistory(session);
+/** Reads the rows only when the digest tells that they are not what the files hold. */
+async function readHistoryBeside(
+  { files, contents }: Source,
+  { session, digest }: { session: Session; digest: HistoryDigest | undefined },
+): Promise<History> {
+  if (digest === undefined) return undefined;
+  const whole = contents.size === files.ups.size;
+  return (whole ? historyOfFiles(digest, contents) : undefined) ?? await readHistory(session);
 }
 
 async function open(context: Context): Promise<{ session: Session | undefined; created: boolean }> {
@@ -61,7 +73,8 @@ async function open(context: Context): Promise<{ session: Session | undefined; c
 }
 
 async function planOf({ context, source, options }: MigrateWork, history: History): Promise<Plan> {
-  const checksums = await checksumsOf(context, { source, versions: history?.keys() ?? [] });
+  const versions = comparable(history ?? new Map()).map(({ version }) => version);
+  const checksums = await checksumsOf(context, { source, versions });
   return planMigrations({
     files: source.files,
     history,

@@ -24,12 +24,15 @@ export type ParsedName =
 const LARGEST_VERSION = 2n ** 63n - 1n;
 const SMALLEST_VERSION = -(2n ** 63n);
 
-/** The endings that decide the kind, the more special ones first; `5_up.sql` is a simple one. */
-const ENDINGS: readonly (readonly [ending: string, kind: MigrationKind])[] = [
-  [".up.sql", "up"],
-  [".down.sql", "down"],
-  [".sql", "simple"],
-];
+/** The ending of each kind; `5_up.sql` is a simple one. */
+const ENDING: Readonly<Record<MigrationKind, string>> = {
+  simple: ".sql",
+  up: ".up.sql",
+  down: ".down.sql",
+};
+const NUMBER = /^[+-]?[0-9]+$/;
+/** As many digits as a double holds exactly, whatever they are. */
+const EXACT_DIGITS = 15;
 
 /**
  * Reads a file's name by sqlx's rules: split at the first underscore, a 64-bit
@@ -39,18 +42,22 @@ const ENDINGS: readonly (readonly [ending: string, kind: MigrationKind])[] = [
 export function parseMigrationName(fileName: string): ParsedName {
   const split = fileName.indexOf("_");
   const rest = fileName.slice(split + 1);
-  const found = ENDINGS.find(([ending]) => rest.endsWith(ending));
-  if (split === -1 || found === undefined) return { type: "ignored" };
-  const [ending, kind] = found;
+  if (split === -1 || !rest.endsWith(ENDING.simple)) return { type: "ignored" };
+  const kind = kindOf(rest);
+  const ending = ENDING[kind];
   const version = parseNumber(fileName.slice(0, split));
   if (version === undefined) return { type: "unversioned" };
-  if (!isVersion(version)) return { type: "version_too_large" };
+  if (split > EXACT_DIGITS && !isVersion(version)) return { type: "version_too_large" };
   let description = rest;
   while (description.endsWith(ending)) description = description.slice(0, -ending.length);
   return {
     type: "migration",
     name: { version, kind, description: description.replaceAll("_", " ") },
   };
+}
+
+function kindOf(rest: string): MigrationKind {
+  return rest.endsWith(ENDING.up) ? "up" : rest.endsWith(ENDING.down) ? "down" : "simple";
 }
 
 /** Reads a version as typed; undefined when it is not a 64-bit whole number. */
@@ -60,8 +67,8 @@ export function parseVersion(text: string): bigint | undefined {
 }
 
 function parseNumber(text: string): bigint | undefined {
-  if (!/^[+-]?[0-9]+$/.test(text)) return undefined;
-  return text.startsWith("-") ? -BigInt(text.slice(1)) : BigInt(text.replace("+", ""));
+  if (!NUMBER.test(text)) return undefined;
+  return text.startsWith("+") ? BigInt(text.slice(1)) : BigInt(text);
 }
 
 function isVersion(version: bigint): boolean {

@@ -116,7 +116,7 @@ export function changedFiles(
   history: Rows,
 ): Problem[] {
   const problems: Problem[] = [];
-  for (const { version, checksum } of history.values()) {
+  for (const { version, checksum } of comparable(history)) {
     const file = files.ups.get(version);
     const local = checksumOf(version);
     if (file === undefined || local === undefined || sameBytes(checksum, local)) continue;
@@ -136,6 +136,11 @@ export function changedFiles(
     });
   }
   return problems;
+}
+
+/** The rows that are not known yet to be what their files hold. */
+export function comparable(history: Rows): AppliedMigration[] {
+  return [...history.values()].filter(({ matches }) => matches !== true);
 }
 
 function wrongTarget(
