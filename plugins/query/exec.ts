@@ -170,12 +170,18 @@ async function* eachAlone(
   }
 }
 
-/** Within a transaction block the statement began later than its transaction. */
-const IS_OPEN = "SELECT transaction_timestamp() <> statement_timestamp() AS open";
+/**
+ * Within a transaction block the statement began later than its transaction. That holds for a simple
+ * query only: by the extended protocol it always does.
+ */
+const IS_OPEN = "SELECT transaction_timestamp() <> statement_timestamp()";
 
 async function refuseLeftOpen(session: Session): Promise<void> {
-  const { rows: [row] } = await session.query<{ open: boolean }>(IS_OPEN);
-  if (row?.open !== true) return;
+  let open = false;
+  for await (const part of await session.execute(IS_OPEN)) {
+    if (part.kind === "rows") open = part.rows[0]?.[0] === "t";
+  }
+  if (!open) return;
   throw new OperationError(
     "The transaction that the SQL began was left open and is rolled back",
     {
