@@ -115,7 +115,7 @@ export function connectionEnvironment(
     DB_NAME: database,
     DB_USER: user,
     DB_PASSWORD: password,
-    DATABASE_URL: urlOf(target, password),
+    DATABASE_URL: urlOf(target),
   });
   return passwords.size === 1 ? { variables } : { variables, passwordFile: passwordFile(target) };
 }
@@ -128,8 +128,13 @@ function passwordOf(parameters: ConnectionParameters, host: HostAddress): string
   return parameters.password ?? host.password;
 }
 
-/** The connection as a URL. Sockets stand behind the "?", where more programs understand them. */
-function urlOf(parameters: ConnectionParameters, password: string | undefined): string {
+/**
+ * The connection as a URL, without its password: scripts write `psql "$DATABASE_URL"`, and every
+ * user of the machine can read what stands on a command line. libpq, and the drivers that follow
+ * it, take the password from `PGPASSWORD`. Sockets stand behind the "?", where more programs
+ * understand them.
+ */
+function urlOf(parameters: ConnectionParameters): string {
   const { hosts, database, user } = parameters;
   const encode = encodeURIComponent;
   const list = (part: (host: HostAddress) => string) => hosts.map(part).join(",");
@@ -150,7 +155,7 @@ function urlOf(parameters: ConnectionParameters, password: string | undefined): 
     target_session_attrs: parameters.targetSessionAttrs,
   });
   const words = Object.entries(query).map(([name, value]) => `${name}=${encode(value)}`);
-  return `postgresql://${encode(user)}${password === undefined ? "" : `:${encode(password)}`}@` +
+  return `postgresql://${encode(user)}@` +
     (sockets ? "" : list(authority)) + `/${encode(database)}` +
     (words.length === 0 ? "" : `?${words.join("&")}`);
 }

@@ -28,6 +28,8 @@ export interface Host {
   readonly stderr: OutputStream;
   /** Whether questions can be asked: stdin and stderr are terminals. */
   readonly interactive: boolean;
+  /** Whether stdin is a terminal. */
+  readonly inputIsTerminal: boolean;
   /** Reads one line from stdin, without its end; null at the end of input. */
   readLine(): Promise<string | null>;
   /** Milliseconds since 1970. */
@@ -132,6 +134,9 @@ export function systemHost(): Host {
     stderr: systemStream(Deno.stderr, () => {}),
     get interactive() {
       return Deno.stdin.isTerminal() && Deno.stderr.isTerminal();
+    },
+    get inputIsTerminal() {
+      return Deno.stdin.isTerminal();
     },
     readLine: readLineFromStdin,
     now: () => Date.now(),

@@ -293,7 +293,8 @@ export interface ProgramOptions {
   readonly env?: Readonly<Record<string, string>>;
   /**
    * Whether it gets the connection: `PGHOST`, `PGPORT`, `PGDATABASE`, `PGUSER`, `PGPASSWORD` and the
-   * rest that libpq knows, and `DATABASE_URL`; by name, another database of the server.
+   * rest that libpq knows, and `DATABASE_URL` without the password, since scripts put it into
+   * arguments; by name, another database of the server.
    */
   readonly connect?: boolean | { readonly database: string };
   /** What it reads; `inherit` gives it this process's own. By default nothing. */
@@ -303,6 +304,11 @@ export interface ProgramOptions {
   readonly stderr?: "stream" | "inherit";
   /** Whether it has the terminal: INT is then its own to handle, and does not end this run. */
   readonly terminal?: boolean;
+  /**
+   * Whether INT is tried first when it is ended with the run, as psql cancels its statement in the
+   * server at that and at nothing else.
+   */
+  readonly interrupt?: boolean;
 }
 
 /** A program that was started. */

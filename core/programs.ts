@@ -6,7 +6,7 @@ import {
   withoutSecrets,
 } from "./connection_environment.ts";
 import { SignalError } from "./errors.ts";
-import type { Host, SpawnedProgram } from "./host.ts";
+import type { EndingSignal, Host, SpawnedProgram } from "./host.ts";
 import { type Log, OperationError, type Program, type ProgramOptions } from "./plugin.ts";
 import type { ConnectionParameters } from "./postgres/connection_parameters.ts";
 
@@ -31,6 +31,8 @@ export interface Programs {
 }
 
 const GRACE_MILLISECONDS = 5000;
+/** How long a program is given to end at INT before it gets TERM. */
+const INTERRUPT_MILLISECONDS = 1000;
 
 /** How long the signal that ended a program may take to this process. */
 const SIGNAL_MILLISECONDS = 50;
@@ -76,7 +78,7 @@ async function exec(
       stdout,
       stderr,
       // What reads from the terminal must be in the group that the terminal belongs to.
-      group: !terminal && stdin !== "inherit",
+      group: !terminal && !(stdin === "inherit" && host.inputIsTerminal),
       ...(passwordFile === undefined
         ? {}
         : { secretFile: { variable: "PGPASSFILE", contents: passwordFile } }),
@@ -85,7 +87,7 @@ async function exec(
     if (terminal) state.terminalHeld--;
     throw error;
   }
-  return supervise(spawned, { name, terminal, run });
+  return supervise(spawned, { name, terminal, interrupt: options.interrupt ?? false, run });
 }
 
 function environmentOf(
@@ -105,16 +107,22 @@ function environmentOf(
 /** Ties a program to its run: it ends with it, and its streams tell of it. */
 function supervise(
   spawned: SpawnedProgram,
-  { name, terminal, run }: { name: string; terminal: boolean; run: ProgramsOptions },
+  { name, terminal, interrupt, run }: {
+    name: string;
+    terminal: boolean;
+    interrupt: boolean;
+    run: ProgramsOptions;
+  },
 ): Program {
   const { signal, state, log } = run;
   let stopped: Promise<void> | undefined;
-  const stop = (first: "SIGTERM" | "SIGHUP" = "SIGTERM") => stopped ??= end(spawned, first);
+  const usual = interrupt ? "SIGINT" : "SIGTERM";
+  const stop = (first: EndingSignal = usual) => stopped ??= end(spawned, first);
   const onAbort = () => {
     // A program at the terminal is told what the run is told.
     const reason: unknown = signal.reason;
     const hangup = terminal && reason instanceof SignalError && reason.signal === "SIGHUP";
-    stop(hangup ? "SIGHUP" : "SIGTERM");
+    stop(hangup ? "SIGHUP" : usual);
   };
   signal.addEventListener("abort", onAbort, { once: true });
   if (signal.aborted) onAbort();
@@ -147,11 +155,14 @@ function supervise(
 }
 
 /** Ends a program: politely first. */
-async function end(spawned: SpawnedProgram, first: "SIGTERM" | "SIGHUP"): Promise<void> {
+async function end(spawned: SpawnedProgram, first: EndingSignal): Promise<void> {
   spawned.kill(first);
-  const timer = setTimeout(() => spawned.kill("SIGKILL"), GRACE_MILLISECONDS);
+  const timers = [setTimeout(() => spawned.kill("SIGKILL"), GRACE_MILLISECONDS)];
+  if (first === "SIGINT") {
+    timers.push(setTimeout(() => spawned.kill("SIGTERM"), INTERRUPT_MILLISECONDS));
+  }
   await spawned.exit;
-  clearTimeout(timer);
+  timers.forEach((timer) => clearTimeout(timer));
 }
 
 function pause(milliseconds: number): Promise<void> {

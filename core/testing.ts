@@ -55,6 +55,7 @@ export function fakeHost(machine: FakeMachine = {}): FakeHost {
     stdout: stream("stdout"),
     stderr: stream("stderr"),
     interactive: machine.terminal ?? false,
+    inputIsTerminal: machine.terminal ?? false,
     readLine: () => Promise.resolve(input.shift() ?? null),
     now: machine.now ?? (() => Date.now()),
     files: fakeFiles(stored),

@@ -8,7 +8,6 @@ import {
   type Result,
 } from "../../core/plugin.ts";
 import { awaitDatabase } from "./psql.ts";
-import { scriptUrl } from "./script_url.ts";
 import { splitWords } from "./words.ts";
 
 /** A script with its arguments. */
@@ -90,7 +89,6 @@ export async function runScript(ctx: Context, { path, args }: ScriptCall): Promi
   await awaitDatabase(ctx);
   const options: ProgramOptions = {
     connect: true,
-    env: { DATABASE_URL: scriptUrl(ctx) },
     stdin: "inherit",
     stdout: "inherit",
     stderr: "inherit",

@@ -71,7 +71,7 @@ async function runCommand(ctx: Context, command: string, readOnly: boolean): Pro
     // For \copy … from pstdin.
     stdin: "inherit",
     stdout: "inherit",
-    terminal: await hasTerminal(),
+    interrupt: true,
   });
   const [exit, complaints] = await Promise.all([
     program.exit,

@@ -11,7 +11,6 @@ import {
   awaitDatabase,
   BATCH_ARGUMENTS,
   failureOf,
-  hasTerminal,
   outdatedError,
   readOnlyVariables,
 } from "./psql.ts";
@@ -59,7 +58,7 @@ export async function runFiles(ctx: Context, options: SqlOptions): Promise<Resul
     // For `-`, and for \copy … from pstdin and \prompt in the files.
     stdin: "inherit",
     stdout: ctx.json ? "stream" : "inherit",
-    terminal: await hasTerminal(),
+    interrupt: true,
   });
   const { exit, complaints, output } = await follow(ctx, program);
   const paths = files.map(({ path }) => path);

@@ -354,9 +354,9 @@ forEachKind(
       assert.doesNotMatch(JSON.stringify(found), /s3cr3t/);
       run.kill("SIGTERM");
       await run.until(/SIGTERM received/);
-      // What a script has started is not the run's to end.
-      for (const { pid } of found) if (await isRunning(pid)) Deno.kill(pid, "SIGKILL");
       assert.equal((await run.result()).code, 143);
+      // What a script has started ends with it.
+      for (const { pid } of found) await until("psql ends", async () => !await isRunning(pid));
     }
   },
 );
