@@ -1,0 +1,115 @@
+/** Finds the files of the users' plugins; what is in them is not looked at here. */
+
+import { basename, join, resolve } from "node:path";
+import { OperationError } from "../plugin.ts";
+
+/** Where a plugin's directory was named. */
+export type PluginOrigin = "system" | "project" | "flag";
+
+/** A file that declares a plugin. */
+export interface FoundPlugin {
+  /** Its file's name without the ending, or its folder's: what it is called until it is loaded. */
+  readonly name: string;
+  /** The file as found: an absolute path, links in it not followed. */
+  readonly path: string;
+  /** The plugin directory that it was found in: an absolute path without links. */
+  readonly directory: string;
+  readonly origin: PluginOrigin;
+}
+
+/** Where plugins are looked for. */
+export interface PluginDirectories {
+  /** The directory of the machine's administrator; nothing is said where there is none. */
+  readonly system?: string | undefined;
+  /** The directory of the setting `PLUGINS_DIR`. */
+  readonly project?: string | undefined;
+  /** The directories of `--plugin-dir`. */
+  readonly given?: readonly string[];
+}
+
+/** The directory of the machine's administrator, unless `OBSERVATORY_SYSTEM_PLUGINS` names another. */
+export const SYSTEM_PLUGINS = "/etc/observatory/plugins";
+
+/** What a file of a plugin is called; the other names are left to shared code, tests and types. */
+const PLUGIN_FILE = /^(?![_.])(?!.*_test\.)(?!.*\.d\.ts$)(?<name>.+)\.(?:ts|js|mjs)$/;
+
+/** The files that make a folder a plugin; the first one there counts. */
+const FOLDER_ENTRIES = ["mod.ts", "mod.js", "mod.mjs"];
+
+/**
+ * Lists the plugins of the system's directory, the project's and those given, in this order, each
+ * directory's by name. A file that several names lead to is listed once, by the first.
+ *
+ * @throws OperationError of kind `usage` when a directory that was named is not there
+ */
+export function findPlugins(directories: PluginDirectories): Promise<FoundPlugin[]> {
+  const wanted: [path: string | undefined, origin: PluginOrigin][] = [
+    [directories.system, "system"],
+    [directories.project, "project"],
+    ...(directories.given ?? []).map((path): [string, PluginOrigin] => [path, "flag"]),
+  ];
+  const found = new Map<string, FoundPlugin>();
+  for (const [path, origin] of wanted) {
+    if (path === undefined || path === "") continue;
+    for (const plugin of pluginsOf(resolve(path), origin)) {
+      const real = Deno.realPathSync(plugin.path);
+      if (!found.has(real)) found.set(real, plugin);
+    }
+  }
+  return Promise.resolve([...found.values()]);
+}
+
+function pluginsOf(path: string, origin: PluginOrigin): FoundPlugin[] {
+  const directory = realDirectory(path, origin);
+  if (directory === undefined) return [];
+  return [...Deno.readDirSync(directory)]
+    .map(({ name }) => pluginAt(directory, { name, origin }))
+    .filter((plugin) => plugin !== undefined)
+    .sort((one, other) => compare(one.name, other.name) || compare(one.path, other.path));
+}
+
+function pluginAt(
+  directory: string,
+  { name, origin }: { readonly name: string; readonly origin: PluginOrigin },
+): FoundPlugin | undefined {
+  const path = join(directory, name);
+  const kind = kindOf(path);
+  if (kind === "file") {
+    const called = PLUGIN_FILE.exec(name)?.groups?.name;
+    return called === undefined ? undefined : { name: called, path, directory, origin };
+  }
+  if (kind !== "directory" || /^[_.]/.test(name)) return undefined;
+  const entry = FOLDER_ENTRIES.map((file) => join(path, file)).find((file) =>
+    kindOf(file) === "file"
+  );
+  return entry === undefined ? undefined : { name: basename(path), path: entry, directory, origin };
+}
+
+/** What is at a path, links followed; a link that leads nowhere is nothing. */
+function kindOf(path: string): "file" | "directory" | undefined {
+  try {
+    const { isFile, isDirectory } = Deno.statSync(path);
+    return isFile ? "file" : isDirectory ? "directory" : undefined;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+function realDirectory(path: string, origin: PluginOrigin): string | undefined {
+  const named = { system: "the system's", project: "PLUGINS_DIR", flag: "--plugin-dir" }[origin];
+  const kind = kindOf(path);
+  if (kind === "directory") return Deno.realPathSync(path);
+  if (kind === undefined && origin === "system") return undefined;
+  const reason = kind === undefined ? "there is no such directory" : "it is not a directory";
+  throw new OperationError(`Cannot read the plugin directory "${path}" (${named}): ${reason}`, {
+    kind: "usage",
+    code: "plugin_directory_missing",
+    hint: "Make the directory, or name another one",
+    details: { path },
+  });
+}
+
+function compare(one: string, other: string): number {
+  return one < other ? -1 : one > other ? 1 : 0;
+}
