@@ -35,7 +35,10 @@ const SPELLINGS: Readonly<Record<string, string>> = { dev: "development", prod: 
  *
  * @throws OperationError of kind `usage` when it cannot be the name of a directory
  */
-export function environmentOf(context: Context, flag: string | undefined): Environment {
+export function environmentOf(
+  context: Pick<Context, "config">,
+  flag: string | undefined,
+): Environment {
   const given = (flag ?? context.config.get("ENVIRONMENT") ?? "development").trim();
   const name = SPELLINGS[given.toLowerCase()] ?? given;
   if (name !== "" && name !== BASE && !/^\.|[\/\\\0]/.test(name)) {
@@ -54,6 +57,9 @@ function source(flag: string | undefined): string {
   return flag === undefined ? "ENVIRONMENT" : "--env";
 }
 
+/** What listing needs of a run. */
+type Surroundings = Pick<Context, "files" | "log">;
+
 /**
  * Lists the files of `base` and of the environment's directory.
  *
@@ -61,7 +67,7 @@ function source(flag: string | undefined): string {
  *   matches nothing
  */
 export async function listSeedFiles(
-  context: Context,
+  context: Surroundings,
   options: {
     readonly directory: string;
     readonly environment: Environment;
@@ -96,7 +102,7 @@ export function plainDirectory(directory: string): string {
   return directory.replace(/^(\.\/+)+(?=.)/, "").replace(/(?<=.)\/+$/, "");
 }
 
-async function listRoot({ files }: Context, directory: string): Promise<FileEntry[]> {
+async function listRoot({ files }: Surroundings, directory: string): Promise<FileEntry[]> {
   try {
     return await files.list(directory);
   } catch (error) {
@@ -114,7 +120,7 @@ async function listRoot({ files }: Context, directory: string): Promise<FileEntr
 }
 
 async function listFolder(
-  { files, log }: Context,
+  { files, log }: Surroundings,
   { directory, folder }: { readonly directory: string; readonly folder: string },
 ): Promise<SeedFile[]> {
   const found: SeedFile[] = [];
@@ -136,7 +142,7 @@ async function listFolder(
 }
 
 function withoutFolder(
-  { log }: Context,
+  { log }: Surroundings,
   { environment: { name, asked }, folders, directory }: {
     readonly environment: Environment;
     readonly folders: readonly string[];

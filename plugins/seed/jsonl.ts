@@ -1,5 +1,6 @@
 /** Files with one JSON object in each line. */
 import { FileFault } from "./fault.ts";
+import { jsonFaultIndex } from "./json_fault.ts";
 
 const LINE_FEED = 0x0a;
 
@@ -95,8 +96,9 @@ class LineCheck {
     try {
       return JSON.parse(line);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw this.#fault("this is not valid JSON", columnOf(line, reason));
+      if (!(error instanceof SyntaxError)) throw error;
+      const column = [...line.slice(0, jsonFaultIndex(line))].length + 1;
+      throw this.#fault("this is not valid JSON", column);
     }
   }
 
@@ -118,13 +120,6 @@ class LineCheck {
 function decoded(parts: readonly Uint8Array[]): string {
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   return parts.map((part) => decoder.decode(part, { stream: true })).join("") + decoder.decode();
-}
-
-/** Where the parser stopped, in characters from 1; it tells the place only in its message. */
-function columnOf(line: string, reason: string): number | undefined {
-  const [, position] = /at position (\d+)/.exec(reason) ?? [];
-  if (position !== undefined) return [...line.slice(0, Number(position))].length + 1;
-  return /end of JSON input|Unterminated/.test(reason) ? [...line].length + 1 : undefined;
 }
 
 /** Finds the line of an object by its number among all objects, from 1. */

@@ -1,11 +1,10 @@
 /** A file of rows, opened: the columns that it names, and what is sent of it. */
-import type { Context } from "../../core/plugin.ts";
 import { findEndRecord, findRecord, readHeader } from "./csv.ts";
 import { FileFault, type Place } from "./fault.ts";
 import type { SeedFile } from "./files.ts";
 import { findObjectLine, readJsonLines } from "./jsonl.ts";
 import { type NamedTable, tableOfName } from "./names.ts";
-import { lineOfOffset, openSource, type SourceOptions } from "./source.ts";
+import { lineOfOffset, openSource, type Reading, type SourceOptions } from "./source.ts";
 
 /** A file of rows. */
 export interface OpenedRows {
@@ -26,7 +25,7 @@ export interface OpenedRows {
  * @throws FileFault of what is wrong with its beginning; `data` throws of what is wrong with the rest
  */
 export async function openRows(
-  context: Context,
+  context: Reading,
   file: SeedFile,
   options: SourceOptions = {},
 ): Promise<OpenedRows> {
@@ -61,7 +60,7 @@ export function tableOf({ fileName }: SeedFile): NamedTable {
 
 /** Finds the line of a place by reading the file once more; undefined when it is not there. */
 export async function lineOf(
-  context: Context,
+  context: Reading,
   file: SeedFile,
   { line, ordinal, copyLine, offset }: Place,
 ): Promise<number | undefined> {
@@ -83,7 +82,7 @@ export async function lineOf(
 }
 
 /** Finds a CSV file's record that would end the data; undefined where it stands in quotes. */
-export async function lineOfEnd(context: Context, file: SeedFile): Promise<number | undefined> {
+export async function lineOfEnd(context: Reading, file: SeedFile): Promise<number | undefined> {
   const { chunks } = await openSource(context, file, { unchecked: true });
   return await findEndRecord(chunks);
 }

@@ -8,6 +8,9 @@ import type { SeedFile } from "./files.ts";
 
 const BYTE_ORDER_MARK: readonly number[] = [0xef, 0xbb, 0xbf];
 
+/** What reading needs of a run. */
+export type Reading = Pick<Context, "files" | "progress">;
+
 /** One reading of a file. */
 export interface Source {
   /** The bytes without a byte order mark. */
@@ -39,7 +42,7 @@ export class CopyEnd extends Error {
  * @throws OperationError when it cannot be opened; its chunks throw FileFault `not_utf8`
  */
 export async function openSource(
-  { files, progress }: Context,
+  { files, progress }: Reading,
   file: SeedFile,
   { guard = false, unchecked = false, label }: SourceOptions = {},
 ): Promise<Source> {
@@ -74,7 +77,7 @@ export async function openSource(
 
 /** The line of a byte, from 1. */
 export async function lineOfOffset(
-  context: Context,
+  context: Reading,
   file: SeedFile,
   offset: number,
 ): Promise<number> {
@@ -90,7 +93,7 @@ export async function lineOfOffset(
 }
 
 /** The SHA-256 of a file in hexadecimal. */
-export async function checksumOf({ files, progress }: Context, file: SeedFile): Promise<string> {
+export async function checksumOf({ files, progress }: Reading, file: SeedFile): Promise<string> {
   const hash = createHash("sha256");
   const label = `Reading ${file.name}`;
   let done = 0;
