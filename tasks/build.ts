@@ -16,9 +16,10 @@ export const SOURCES: readonly string[] = ["main.ts", "deno.json", "deno.lock", 
 const BUILD_FACTS = "build.json";
 
 /**
- * The flags of V8. A run is over before the middle tiers of compilation pay, and the threads that
- * they and the collection of garbage run on hold the start up: whoever meets a lock of V8 that is
- * taken first measures the processor's clock, by sleeping for 3 ms.
+ * The flags of V8. Most runs are over before the middle tiers of compilation pay. Threads of V8's
+ * own, which compile and collect garbage, are no help to the longer ones, which wait for the server
+ * and the disk; they take more memory, and hold up the start: who first meets a lock of V8 that is
+ * taken measures the processor's clock, by sleeping for 3 ms.
  *
  * - No code from strings: a confined plugin could import what it may not by `eval`.
  * - No baseline compiler, and the first optimising one only for what runs for long.
@@ -29,6 +30,7 @@ const V8_FLAGS: readonly string[] = [
   "--no-sparkplug",
   "--invocation-count-for-maglev=4000",
   "--min-semi-space-size=4",
+  "--single-threaded",
 ];
 
 /**
