@@ -6,7 +6,7 @@ import { DatabaseError, type Session } from "../../core/plugin.ts";
 import { insertRows, repeatedKey, rowWithoutKey, WAITING } from "./diagnosis.ts";
 import { FileFault } from "./fault.ts";
 import { quoted, quotedList } from "./names.ts";
-import { columnList, type Key, type Target } from "./table.ts";
+import { columnList, type Key, keyFor, type Target } from "./table.ts";
 
 /** What became of a file's rows. */
 export interface RowCounts {
@@ -106,19 +106,30 @@ async function countKnown(session: Session, { table }: Merge, key: Key): Promise
   return Number(row?.count ?? 0);
 }
 
-function insertSql({ table, columns, key }: Merge, rows: string): string {
+function insertSql(merge: Merge, rows: string): string {
+  const { table, columns } = merge;
   const list = columnList(columns);
   const overriding = columns.some(({ identity }) => identity) ? "OVERRIDING SYSTEM VALUE " : "";
-  const others = columns.filter(({ name }) => !(key?.columns.includes(name) ?? true));
-  return `INSERT INTO ${table.sql} AS t (${list}) ${overriding}SELECT ${list} FROM ${rows} ON CONFLICT ` +
-    (key === undefined || others.length === 0 ? "DO NOTHING" : updateSql(key, others));
+  return `INSERT INTO ${table.sql} AS t (${list}) ${overriding}SELECT ${list} FROM ${rows}` +
+    onConflictSql(merge);
 }
 
-function updateSql(key: Key, others: readonly { readonly name: string }[]): string {
-  const names = others.map(({ name }) => quoted(name));
+function onConflictSql({ table, columns, key }: Merge): string {
+  const names = columns.map(({ name }) => name);
+  if (key === undefined) {
+    if (!table.deferrable) return " ON CONFLICT DO NOTHING";
+    // Without a key named, the server would look at the deferrable constraints as well.
+    const named = keyFor(table, names);
+    return named === undefined ? "" : ` ON CONFLICT (${quotedList(named.columns)}) DO NOTHING`;
+  }
+  const others = names.filter((name) => !key.columns.includes(name));
+  return ` ON CONFLICT (${quotedList(key.columns)}) ` +
+    (others.length === 0 ? "DO NOTHING" : updateSql(others.map(quoted)));
+}
+
+function updateSql(names: readonly string[]): string {
   const row = (from: string) => `ROW(${names.map((name) => `${from}.${name}`).join(", ")})::record`;
   // Compared as they are stored: some types have no other comparison, or one that overlooks things.
-  return `(${quotedList(key.columns)}) DO UPDATE SET ${
-    names.map((name) => `${name} = excluded.${name}`).join(", ")
-  } WHERE ${row("t")} OPERATOR(pg_catalog.*<>) ${row("excluded")}`;
+  return `DO UPDATE SET ${names.map((name) => `${name} = excluded.${name}`).join(", ")} ` +
+    `WHERE ${row("t")} OPERATOR(pg_catalog.*<>) ${row("excluded")}`;
 }

@@ -37,6 +37,8 @@ export interface Table {
   readonly keys: readonly Key[];
   /** Whether a row may conflict with another one. */
   readonly conflicts: boolean;
+  /** Whether a constraint is deferrable, for which the server knows no ON CONFLICT. */
+  readonly deferrable: boolean;
   /** Whether COPY does the same as INSERT: no view, no rules, no row security. */
   readonly plain: boolean;
   /** Whether this role may look into it. */
@@ -49,6 +51,7 @@ interface TableRow {
   readonly name: string;
   readonly plain: boolean;
   readonly conflicts: boolean;
+  readonly deferrable: boolean;
   readonly readable: boolean;
 }
 
@@ -65,6 +68,9 @@ export async function lookUpTable(queries: Queries, named: NamedTable): Promise<
        c.relkind NOT IN ('r') OR EXISTS (
          SELECT FROM pg_catalog.pg_index i
           WHERE i.indrelid = c.oid AND (i.indisunique OR i.indisexclusion)) AS conflicts,
+       EXISTS (
+         SELECT FROM pg_catalog.pg_index i
+          WHERE i.indrelid = c.oid AND NOT i.indimmediate) AS deferrable,
        pg_catalog.has_table_privilege(c.oid, 'SELECT') AS readable
      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
      WHERE c.oid = pg_catalog.to_regclass($1) AND c.relkind IN ('r', 'p', 'v', 'f')`,
@@ -78,6 +84,7 @@ export async function lookUpTable(queries: Queries, named: NamedTable): Promise<
     columns,
     keys: sortedKeys(keys, columns),
     conflicts: row.conflicts,
+    deferrable: row.deferrable,
     plain: row.plain,
     readable: row.readable,
   };
