@@ -15,9 +15,9 @@ import {
 import { type ConnectionConfig, readConnection } from "./connection_config.ts";
 import { type ConfigEntry, OperationError } from "./plugin.ts";
 import type { ConnectionParameters } from "./postgres/connection_parameters.ts";
-import { MASK, parseConnectionString } from "./postgres/connection_string.ts";
+import { parseConnectionString } from "./postgres/connection_string.ts";
 import type { Problem } from "./postgres/parameters.ts";
-import { shown as echo } from "./shown.ts";
+import { MASK, shown as echo } from "./shown.ts";
 import { type Setting, SETTING_BY_NAME, SETTINGS } from "./settings.ts";
 
 export type { ConfigurationInput } from "./config_sources.ts";
@@ -115,7 +115,8 @@ export async function loadConfiguration(input: ConfigurationInput): Promise<Conf
 }
 
 function findValue(sources: readonly Source[], name: string): Found | undefined {
-  const lower = SETTINGS.find((setting) => setting.name === name)?.lower;
+  const setting = SETTING_BY_NAME.get(name);
+  const lower = setting?.name === name ? setting.lower : undefined;
   for (const source of sources) {
     const found = source.get(name);
     if (found !== undefined) return found;

@@ -1,5 +1,5 @@
 /** The sources of the configuration, highest first, and what each of them says. */
-import { type EnvFile, parseEnvFile } from "./env_file.ts";
+import { parseEnvFile } from "./env_file.ts";
 import { OperationError } from "./plugin.ts";
 import type { Problem } from "./postgres/parameters.ts";
 import { flagOf, SETTINGS } from "./settings.ts";
@@ -83,7 +83,10 @@ export async function readSources(
       ["env file", envFile],
       ["defaults file", defaultsFile],
     ] as const
-  ) sources.push(await withSecretFiles({ kind, get }, input, findings));
+  ) {
+    // What is not there is not asked for each of the settings.
+    if (get !== undefined) sources.push(await withSecretFiles({ kind, get }, input, findings));
+  }
   return sources;
 }
 
@@ -93,13 +96,15 @@ async function readFile(
   input: ConfigurationInput,
   { path, required }: { path: string; required: boolean },
   findings: Findings,
-): Promise<Lookup> {
-  let file: EnvFile = { values: new Map(), warnings: [] };
+): Promise<Lookup | undefined> {
   const text = await readOptional(input, pathFrom(input.cwd, path), findings);
-  if (text !== undefined) file = await parseEnvFile(text, path);
-  else if (required && findings.problems.every(({ message }) => !message.includes(`"${path}"`))) {
-    findings.problems.push({ message: `There is no file "${path}", which --env-file names` });
+  if (text === undefined) {
+    if (required && findings.problems.every(({ message }) => !message.includes(`"${path}"`))) {
+      findings.problems.push({ message: `There is no file "${path}", which --env-file names` });
+    }
+    return undefined;
   }
+  const file = await parseEnvFile(text, path);
   findings.warnings.push(...file.warnings);
   return (name) => {
     const entry = file.values.get(name);

@@ -12,6 +12,7 @@ import {
   type SqlParameter,
 } from "./plugin.ts";
 import type { Dialer } from "./postgres/transport.ts";
+import { connect } from "./postgres/connect.ts";
 import type { Connection } from "./postgres/connection.ts";
 import type { ConnectionParameters } from "./postgres/connection_parameters.ts";
 import type { RunLog } from "./log.ts";
@@ -104,7 +105,6 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
   }
 
   async function connectOnce(session: SessionOptions, seconds?: number): Promise<Connection> {
-    const { connect } = await import("./postgres/connect.ts");
     const timeout = parameters.connectTimeout || 10;
     return await connect(
       seconds === undefined

@@ -6,6 +6,7 @@ import {
   type Plugin,
   type Result,
 } from "./plugin.ts";
+import { createContext } from "./context.ts";
 import type { CommandEntry, CommandTree } from "./command_tree.ts";
 import type { Configuration } from "./config.ts";
 import type { SharedDatabaseState } from "./database.ts";
@@ -55,7 +56,6 @@ export async function perform<T>(
   if (command.database === "none") configuration.check();
   else if (command.effect !== "read") configuration.connection();
   // 6. The context; the database is opened when first used, and closed here.
-  const { createContext } = await import("./context.ts");
   const caller: Caller = { path, effect: command.effect, dryRun };
   const contextOf = (readOnly: boolean) =>
     createContext({

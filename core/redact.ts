@@ -12,7 +12,7 @@
  *
  * A secret is found within one text: writers hand over whole lines.
  */
-import { MASK } from "./postgres/connection_string.ts";
+import { MASK } from "./shown.ts";
 
 /** Masks what it was told of. */
 export interface Redactor {

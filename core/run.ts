@@ -65,12 +65,11 @@ export async function run(
       (rest[0] === "version" && rest.length === 1)
     ) return await tellVersion(run);
     // 3. Help, or a command.
-    const { readCommandLine, readPlainWords } = await import("./input.ts");
+    const { builtIns, readCommandLine, readPlainWords } = await import("./command_line.ts");
     if (rest[0] === "version") {
       readPlainWords([...leading, ...rest.slice(1)], { name: "version", env: host.env });
       return await tellVersion(run);
     }
-    const { builtIns } = await import("../plugins/mod.ts");
     const plugins = options.plugins ?? builtIns;
     const tree = buildCommandTree(plugins);
     if (rest.length === 0 || rest[0] === "help") {
@@ -116,6 +115,7 @@ function startRun(args: readonly string[], host: Host, signal: AbortSignal): Run
     now: host.now,
     redact,
   });
+  let runId: string | undefined;
   const log = createLog({
     stream: host.stderr,
     format: early.logFormat,
@@ -123,7 +123,9 @@ function startRun(args: readonly string[], host: Host, signal: AbortSignal): Run
     colour: early.colour,
     redact,
     now: host.now,
-    runId: crypto.randomUUID(),
+    get runId() {
+      return runId ??= crypto.randomUUID();
+    },
     command: () => state.command,
     beforeLine: progress.clear,
   });
@@ -197,16 +199,17 @@ async function runCommand(
   const { host, log } = run;
   const { command, path } = entry;
   // 4. Configuration, and its secrets to the redactor before a line is written.
-  const { readConfiguration } = await import("./read_configuration.ts");
+  const { perform, readConfiguration } = await import("./operation.ts");
   const configuration = await readConfiguration(host, line.flags);
   for (const secret of configuration.secrets()) run.redactor.add(secret);
   for (const name of configuration.publicNames()) run.redactor.addPublicName(name);
   run.state.level = logLevel(configuration.get("LOG_LEVEL"));
   for (const warning of configuration.warnings) log.warn(warning);
   // 5. Flags and arguments, with all their problems at once; `.env` may give values too.
-  const { flagVariables, readCommandLine } = await import("./input.ts");
+  const { flagVariables, readCommandLine } = await import("./command_line.ts");
   const env = flagVariables(command, (name) => configuration.get(name));
-  const input = readCommandLine(words, { entry, env }).input();
+  const more = Object.values(env).some((value) => value !== undefined);
+  const input = (more ? readCommandLine(words, { entry, env }) : line).input();
   const dryRun = input.hostFlags["dry-run"] === true;
   const commands: Commands = {
     run,
@@ -219,7 +222,6 @@ async function runCommand(
   };
   try {
     // 9. The result, written while the database is still open: its rows may come from there.
-    const { perform } = await import("./perform.ts");
     return await perform({ entry, input, dryRun, words }, commands, async (result) => {
       if (dryRun) log.info("Dry run: nothing was changed");
       const { problems = [] } = result;

@@ -1,5 +1,8 @@
 /** Text of the command line or the environment in messages, unless it may hold a password. */
 
+/** What stands for a secret wherever it is shown. */
+export const MASK = "********";
+
 // URLs, and what libpq's keywords and common variables call secrets.
 const TELLTALE = /:\/\/|pass|pwd|secret|token|\bkey\b/i;
 

@@ -6,6 +6,7 @@
  * since any part of a text that failed to parse may be the password.
  */
 import { OperationError } from "../plugin.ts";
+import { MASK } from "../shown.ts";
 
 /** The parts of a connection, by libpq's keywords. */
 export const PARAMETER_NAMES = [
@@ -45,9 +46,6 @@ export interface ConnectionString {
   readonly masked: string;
   readonly warnings: readonly string[];
 }
-
-/** What stands for a secret wherever it is shown. */
-export const MASK = "********";
 
 // sqlx's names (its documentation of PgConnectOptions), and libpq's older one.
 const ALIASES: Readonly<Record<string, ParameterName>> = {

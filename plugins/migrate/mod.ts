@@ -34,13 +34,12 @@ const migrate = command({
     ...LOCK_FLAGS,
   },
   async run(context, { flags }) {
-    const [{ migrate }, { versionOf }] = await Promise.all([
-      import("./migrate.ts"),
-      import("./flag_values.ts"),
-    ]);
+    const { migrate } = await import("./migrate.ts");
     return await migrate(context, {
       directories: flags.dir,
-      to: flags.to === undefined ? undefined : versionOf(flags.to, "--to"),
+      to: flags.to === undefined
+        ? undefined
+        : (await import("./flag_values.ts")).versionOf(flags.to, "--to"),
       ignoreMissing: flags["ignore-missing"],
       strict: flags.strict,
       wait: flags["lock-wait"],

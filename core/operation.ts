@@ -1,0 +1,3 @@
+/** What is loaded to run a command: in one file, as `command_line.ts` is. */
+export { readConfiguration } from "./read_configuration.ts";
+export { perform } from "./perform.ts";
