@@ -217,3 +217,22 @@ Deno.test("seed: keeps the rest of a file whose rows are there already in part",
   assert.deepEqual([again?.inserted, again?.untouched], [5000, 1]);
   assert.deepEqual(await given.database.query("SELECT v FROM t WHERE id = 7"), [{ v: "row 7" }]);
 });
+
+Deno.test("seed: leaves rows alone in a table with deferrable constraints, by its other key", async () => {
+  await using given = await seedProject(
+    `CREATE TABLE t (id int PRIMARY KEY, place int UNIQUE DEFERRABLE);
+     CREATE TABLE late (id int PRIMARY KEY DEFERRABLE, v text);
+     INSERT INTO t VALUES (1, 1); INSERT INTO late VALUES (1, 'mine');`,
+    { "base/1_t.csv": "id,place\n1,2\n2,3\n", "base/2_late.csv": "id,v\n2,x\n1,y\n" },
+  );
+  const { exit, stdout, stderr } = await given.seed();
+  assert.deepEqual(await given.database.query("SELECT place FROM t ORDER BY id"), [
+    { place: 1 },
+    { place: 3 },
+  ], stdout);
+  assert.equal(exit, 1);
+  assert.match(stderr, /2_late\.csv:3: duplicate key value violates unique constraint "late_pkey"/);
+  // Both rows may change places at once, since that is checked at the end.
+  await given.write({ "base/1_t.csv": "id,place\n1,3\n2,1\n" });
+  assert.equal((await given.data(["--only", "1_*"])).files[0]?.updated, 2);
+});
