@@ -62,15 +62,18 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
   let beginning: Promise<Connection> | undefined;
   let defaultSession: Promise<Session> | undefined;
   let cancelling: ReturnType<typeof setInterval> | undefined;
+  let cancelled: Promise<unknown> | undefined;
 
   function cancelAll(): void {
-    for (const connection of connections) {
-      // The statement's own failure tells the rest; a server that cannot be
-      // reached any more has nothing left to cancel.
-      connection.cancel().catch((error) =>
-        log.debug(`Cannot cancel the running statement: ${error}`)
-      );
-    }
+    cancelled = Promise.all([...connections].map(async (connection) => {
+      try {
+        await connection.cancel();
+      } catch (error) {
+        // The statement's own failure tells the rest; a server that cannot be
+        // reached any more has nothing left to cancel.
+        log.debug(`Cannot cancel the running statement: ${error}`);
+      }
+    }));
   }
 
   function cancelUntilClosed(): void {
@@ -220,6 +223,8 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
     async close() {
       signal.removeEventListener("abort", cancelUntilClosed);
       clearInterval(cancelling);
+      // A stream fails at once, and its statement would go on if nobody heard of it in time.
+      await cancelled;
       closing.abort(new OperationError("The run has ended", { code: "run_ended" }));
       // Nothing of this run follows that the server's processes could stand in the way of.
       await Promise.all([...connections].map((connection) => connection.close({ wait: false })));
