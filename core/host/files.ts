@@ -54,34 +54,28 @@ function makeDirectory(path: string): void {
   }
 }
 
-/** Most small files fit the buffer, which saves asking for their size first. */
+/** Where the end of a file is looked for; a part of the buffer would take longer to make. */
+const beyond = new Uint8Array(1);
+
+/** Most small files fit the buffer, and come in one piece: their size need not be asked for. */
 function readSmallSync(
   path: string,
   { limit, buffer }: { limit: number; buffer: Uint8Array },
 ): Uint8Array | null {
   using file = Deno.openSync(path);
-  let length = 0;
-  while (length < buffer.length) {
-    const count = file.readSync(buffer.subarray(length));
-    if (count === null) return buffer.slice(0, length);
-    length += count;
-  }
+  const length = file.readSync(buffer) ?? 0;
+  if (length < buffer.length && file.readSync(beyond) === null) return buffer.slice(0, length);
   if (file.statSync().size > limit) return null;
   const bytes = Deno.readFileSync(path);
   return bytes.length > limit ? null : bytes;
 }
 
 function listSync(directory: string): FileEntry[] {
-  const entries: FileEntry[] = [];
-  for (const entry of Deno.readDirSync(directory)) {
-    entries.push(
-      entry.isFile ? fileEntry(directory, entry.name) : {
-        name: entry.name,
-        ...kindAndSize(directory, entry),
-      },
-    );
-  }
-  return entries.sort((a, b) => a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
+  const files = new Map<string, boolean>();
+  for (const { name, isFile } of Deno.readDirSync(directory)) files.set(name, isFile);
+  return [...files.keys()].sort().map((name) =>
+    files.get(name) ? fileEntry(directory, name) : { name, ...kindAndSize(directory, { name }) }
+  );
 }
 
 /** A file whose size is asked for when it is read: of a thousand files it seldom is. */
