@@ -1,16 +1,13 @@
 /** Applies what is pending, under the lock; loaded only when something is. */
 import type { Context, Session } from "../../core/plugin.ts";
-import { applyAlone } from "./alone.ts";
 import { ensureBookkeeping, type History, readHistory } from "./history.ts";
-import { type Locked, type LockFlags, underLock } from "./locked.ts";
+import { type LockFlags, underLock } from "./locked.ts";
 import type { Plan } from "./plan.ts";
 import { refuse } from "./problems.ts";
 import { recordsOfApplying } from "./records.ts";
+import { type Ran, runScripts } from "./run_scripts.ts";
 import { readScripts, type Script } from "./script.ts";
 import type { Source } from "./source.ts";
-import { type Told, told } from "./told.ts";
-import { applyTogether, beforeIt } from "./transaction.ts";
-import { watchBlockers } from "./watch.ts";
 
 /** What a run of `migrate` works with. */
 export interface Work {
@@ -29,14 +26,9 @@ export interface Intent {
   readonly planAgain: (history: History) => Promise<Plan>;
 }
 
-/** One migration that was applied. */
-export interface Applied extends Told {
-  readonly duration_ms: number;
-}
-
 /** What was done. */
 export interface Done {
-  readonly applied: readonly Applied[];
+  readonly applied: readonly Ran[];
   /** How many were applied before. */
   readonly already: number;
 }
@@ -80,41 +72,17 @@ async function applyLocked(
       const pending = new Set(plan.pending.map(({ version }) => version));
       scripts = scripts.filter(({ file }) => pending.has(file.version));
     }
-    const applied = await applyAll(work, { locked, scripts, table: bookkeeping.table });
+    const applied = await runScripts(context, {
+      session,
+      locked,
+      scripts,
+      effect: "applied",
+      recordsOf: (file) => recordsOfApplying(bookkeeping, file),
+    });
     return { applied, already: history?.size ?? 0 };
   });
 }
 
 function sameVersions(a: History, b: History): boolean {
   return [...a?.keys() ?? []].join() === [...b?.keys() ?? []].join();
-}
-
-async function applyAll(
-  { context, session }: Work & { readonly session: Session },
-  { locked, scripts, table }: { locked: Locked; scripts: readonly Script[]; table: string },
-): Promise<Applied[]> {
-  const applied: Applied[] = [];
-  const watch = watchBlockers(context, { pid: session.pid, lockKey: locked.lockKey });
-  try {
-    for (const [done, script] of scripts.entries()) {
-      const { file, checked } = script;
-      locked.signal.throwIfAborted();
-      const label = `Applying ${file.fileName}`;
-      context.progress({ label, done, total: scripts.length, unit: "items" });
-      watch.file(file.path);
-      const started = context.now();
-      const records = recordsOfApplying({ table }, file);
-      const before = beforeIt(done, "applied");
-      if (script.noTransaction && checked !== undefined) {
-        await applyAlone(context, { ...script, checked }, { session, records, before });
-      } else {
-        await applyTogether(context, script, { session, records, before });
-      }
-      applied.push({ ...told(file), duration_ms: Math.round(context.now() - started) });
-    }
-    return applied;
-  } finally {
-    context.progress(null);
-    await watch.stop();
-  }
 }

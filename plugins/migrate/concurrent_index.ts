@@ -4,7 +4,6 @@
  * attempt; it is dropped here, and after a deadlock the build is tried again.
  */
 import { type Context, DatabaseError, type Session } from "../../core/plugin.ts";
-import { pause } from "./pause.ts";
 import type { SqlStatement } from "../sql/statement.ts";
 
 /** How one build is run. */
@@ -58,7 +57,7 @@ export async function buildIndex(context: Context, build: IndexBuild): Promise<v
           `${left.dropped.length === 0 ? "" : "; the invalid index it left was dropped"}; ` +
           `trying again (${attempt + 1} of ${ATTEMPTS})`,
       );
-      await pause(attempt * (500 + Math.random() * 500), context.signal);
+      await context.sleep(attempt * (500 + Math.random() * 500));
     }
   }
 }
@@ -146,7 +145,7 @@ async function dropFromEarlierAttempt(context: Context, build: IndexBuild): Prom
       return;
     }
     if (context.now() > deadline) return;
-    await pause(250, context.signal);
+    await context.sleep(250);
   }
 }
 

@@ -1,7 +1,6 @@
 /** The lock around everything that changes what is applied. */
 import { type Context, OperationError, type Session } from "../../core/plugin.ts";
 import { sessionLockKey, sqlxLockKey } from "./lock_key.ts";
-import { pause } from "./pause.ts";
 
 /** How the lock is taken. */
 export interface LockFlags {
@@ -71,7 +70,7 @@ async function lockSession(
       );
       told = true;
     }
-    await pause(wait * (0.75 + Math.random() / 2), context.signal);
+    await context.sleep(wait * (0.75 + Math.random() / 2));
   }
 }
 

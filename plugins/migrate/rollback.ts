@@ -1,18 +1,16 @@
 /** `migrate rollback`: takes the newest migrations back, by their down files. */
 import type { Context, Result, Session } from "../../core/plugin.ts";
-import { applyAlone } from "./alone.ts";
 import type { MigrationFiles } from "./files.ts";
 import { type AppliedMigration, findBookkeeping, type History, readHistory } from "./history.ts";
-import { type Locked, type LockFlags, underLock } from "./locked.ts";
+import { type LockFlags, underLock } from "./locked.ts";
 import { withFilesAndSession } from "./opened.ts";
 import { changedFiles, dirtyRows, missingFiles } from "./plan.ts";
 import { type Problem, refuse } from "./problems.ts";
 import { recordsOfRollback } from "./records.ts";
+import { type Ran, runScripts } from "./run_scripts.ts";
 import { readScripts, type Script } from "./script.ts";
 import { checksumsOf, type Source } from "./source.ts";
-import { type Told, told } from "./told.ts";
-import { applyTogether, beforeIt } from "./transaction.ts";
-import { watchBlockers } from "./watch.ts";
+import { told } from "./told.ts";
 
 /** What is asked for. */
 export interface RollbackOptions extends LockFlags {
@@ -128,7 +126,7 @@ function irreversible(wanted: readonly AppliedMigration[], files: MigrationFiles
 async function rollBackLocked(
   work: Work,
   first: { readonly history: History; readonly chosen: readonly Script[] },
-): Promise<RolledBack[]> {
+): Promise<Ran[]> {
   const { context, session, options } = work;
   return await underLock(context, { ...options, session }, async (locked) => {
     const bookkeeping = await findBookkeeping(session);
@@ -137,44 +135,19 @@ async function rollBackLocked(
     const same = [...history?.keys() ?? []].join() === [...first.history?.keys() ?? []].join();
     // Another run may have changed what the newest are while this one waited.
     const chosen = same ? first.chosen : await choose(work, history);
-    return await rollBackAll(work, { locked, chosen, table: bookkeeping.table });
+    return await runScripts(context, {
+      session,
+      locked,
+      scripts: chosen,
+      effect: "rolled back",
+      recordsOf: (file) => recordsOfRollback(bookkeeping, file),
+    });
   });
-}
-
-interface RolledBack extends Told {
-  readonly duration_ms: number;
-}
-
-async function rollBackAll(
-  { context, session }: Work,
-  { locked, chosen, table }: { locked: Locked; chosen: readonly Script[]; table: string },
-): Promise<RolledBack[]> {
-  const done: RolledBack[] = [];
-  const watch = watchBlockers(context, { pid: session.pid, lockKey: locked.lockKey });
-  try {
-    for (const script of chosen) {
-      const { file, checked, noTransaction } = script;
-      locked.signal.throwIfAborted();
-      watch.file(file.path);
-      const started = context.now();
-      const records = recordsOfRollback({ table }, file);
-      const before = beforeIt(done.length, "rolled back");
-      if (noTransaction && checked !== undefined) {
-        await applyAlone(context, { ...script, checked }, { session, records, before });
-      } else {
-        await applyTogether(context, script, { session, records, before });
-      }
-      done.push({ ...told(file), duration_ms: Math.round(context.now() - started) });
-    }
-    return done;
-  } finally {
-    await watch.stop();
-  }
 }
 
 function resultOf(
   { context: { dryRun, log, db }, options: { to } }: Work,
-  { chosen, done }: { chosen: readonly Script[]; done: readonly RolledBack[] },
+  { chosen, done }: { chosen: readonly Script[]; done: readonly Ran[] },
 ): Result {
   const planned = chosen.map(({ file }) => told(file));
   const lines = dryRun

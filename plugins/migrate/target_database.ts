@@ -1,7 +1,6 @@
 /** The target database itself: opened, or made first where it is absent. */
 import { type Context, DatabaseError, OperationError, type Session } from "../../core/plugin.ts";
 import { SQLX_SESSION } from "./history.ts";
-import { pause } from "./pause.ts";
 
 /** Opens a session like those of sqlx; undefined when the database does not exist. */
 export async function openExisting({ db }: Context): Promise<Session | undefined> {
@@ -53,7 +52,7 @@ async function createDatabase(context: Context, database: string): Promise<boole
         if (sqlstate !== TEMPLATE_IN_USE || attempt === ATTEMPTS) {
           throw cannotCreate(database, error);
         }
-        await pause(100 + Math.random() * 200, context.signal);
+        await context.sleep(100 + Math.random() * 200);
       }
     }
   } finally {
