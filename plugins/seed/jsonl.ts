@@ -3,6 +3,8 @@ import { FileFault } from "./fault.ts";
 import { jsonFaultIndex } from "./json_fault.ts";
 
 const LINE_FEED = 0x0a;
+/** How much is decoded at a time. */
+const TEXT_BYTES = 32 << 10;
 
 /** The keys of a file, and its bytes. */
 export interface JsonLines {
@@ -53,13 +55,20 @@ class LineCheck {
   #begun: Uint8Array[] = [];
 
   take(chunk: Uint8Array): void {
-    const end = chunk.lastIndexOf(LINE_FEED);
+    // In parts, since large texts are collected late: a file would lie in memory as garbage.
+    for (let from = 0; from < chunk.length; from += TEXT_BYTES) {
+      this.#takePart(chunk.subarray(from, from + TEXT_BYTES));
+    }
+  }
+
+  #takePart(part: Uint8Array): void {
+    const end = part.lastIndexOf(LINE_FEED);
     if (end < 0) {
-      this.#begun.push(chunk.slice());
+      this.#begun.push(part.slice());
       return;
     }
-    const text = decoded([...this.#begun, chunk.subarray(0, end)]);
-    this.#begun = end + 1 < chunk.length ? [chunk.slice(end + 1)] : [];
+    const text = decoded([...this.#begun, part.subarray(0, end)]);
+    this.#begun = end + 1 < part.length ? [part.slice(end + 1)] : [];
     for (const line of text.split("\n")) this.#check(line);
   }
 

@@ -7,6 +7,7 @@ import { type Ledger, readLedger } from "./ledger.ts";
 import { lineOfEnd, openRows } from "./opened.ts";
 import { targetOf, wayOf } from "./rows.ts";
 import { checkScript } from "./script.ts";
+import { letGo } from "./source.ts";
 import { type Reason, reasonFor, type Wanted } from "./wanted.ts";
 
 /** Looks at each file as far as that is possible without loading it. */
@@ -58,7 +59,7 @@ async function check(context: Context, file: SeedFile, ledger: Ledger): Promise<
     // Without a ledger yet, all files are new: only a run that may write knows that it has none.
     await wayOf(context.db, target, { file, known, ledger: true });
     // The rest is gone through for its form alone.
-    while (!(await opened.data.next()).done);
+    for await (const chunk of opened.data) letGo(chunk);
   } finally {
     await opened.close();
   }

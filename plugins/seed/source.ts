@@ -100,6 +100,7 @@ export async function checksumOf({ files, progress }: Reading, file: SeedFile): 
   for await (const chunk of await files.stream(file.path)) {
     hash.update(chunk);
     done += chunk.length;
+    letGo(chunk);
     progress({ label, done, total: file.size, unit: "bytes" });
   }
   progress(null);
@@ -176,4 +177,15 @@ function holdsMarker(bytes: Uint8Array): boolean {
 
 function isLineEnd(byte: number | undefined): boolean {
   return byte === 0x0a || byte === 0x0d;
+}
+
+/** Smaller chunks may share their memory with others, and are not worth it. */
+const WORTH_FREEING = 128 << 10;
+
+/**
+ * Frees the memory of a chunk that nobody needs any more. Many of them are read in the time in
+ * which garbage is collected once, and a large file would lie in memory after all.
+ */
+export function letGo({ buffer, byteLength }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && byteLength >= WORTH_FREEING) buffer.transfer(0);
 }
