@@ -7,6 +7,7 @@ import { startServer } from "../tasks/server.ts";
 import { type Bench, findBench } from "./subjects.ts";
 import { startSuite } from "./start.ts";
 import { hugeFileSuite, manyPendingSuite, nothingPendingSuite } from "./migrate.ts";
+import { rowsSuite } from "./rows.ts";
 import { seedCsvSuite } from "./seed_csv.ts";
 
 const SUITES: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
@@ -15,6 +16,7 @@ const SUITES: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   "pending": manyPendingSuite,
   "huge-file": hugeFileSuite,
   "seed-csv": seedCsvSuite,
+  "rows": rowsSuite,
 };
 
 const asked = Deno.args.length > 0 ? Deno.args : Object.keys(SUITES);
