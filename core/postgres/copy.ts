@@ -23,6 +23,8 @@ const OUT_BYTES = 64 << 10;
 /** What is copied from the client is sent in messages of this size. */
 const IN_BYTES = 128 << 10;
 const HEADER_BYTES = 5;
+/** How long data may wait for more before it is sent. */
+const IDLE_MILLISECONDS = 100;
 
 /**
  * Streams what a `COPY … TO STDOUT` gives, by the rules of `Session.copyOut`.
@@ -230,6 +232,7 @@ function sourceOf(data: ReadableStream<Uint8Array>): Source {
 
 /**
  * Sends the data in messages of one size, however it comes: one is filled while another is written.
+ * What waits for more that does not come is sent meanwhile, so that the server can refuse it.
  *
  * @returns whether all of it was sent
  */
@@ -238,24 +241,36 @@ async function pump(source: Source, line: Line): Promise<boolean> {
   let written = new Uint8Array(HEADER_BYTES + IN_BYTES);
   let filled = HEADER_BYTES;
   let writing = Promise.resolve();
-  async function flush(): Promise<void> {
+  /** Resolves when the buffer that is filled next is no longer written. */
+  let free = writing;
+  function flush(): void {
     const message = filling.subarray(0, filled);
     fillCopyHeader(message);
-    await writing;
-    writing = line.send(message);
+    free = writing;
+    writing = writing.then(() => line.send(message));
     [filling, written] = [written, filling];
     filled = HEADER_BYTES;
   }
-  for (let piece = await source.next(); piece !== undefined; piece = await source.next()) {
-    for (let at = 0; at < piece.length;) {
-      const part = piece.subarray(at, at + filling.length - filled);
-      filling.set(part, filled);
-      filled += part.length;
-      at += part.length;
-      if (filled === filling.length) await flush();
+  let seen = filled;
+  const idle = setInterval(() => {
+    if (filled > HEADER_BYTES && filled === seen) flush();
+    seen = filled;
+  }, IDLE_MILLISECONDS);
+  try {
+    for (let piece = await source.next(); piece !== undefined; piece = await source.next()) {
+      for (let at = 0; at < piece.length;) {
+        if (filled === HEADER_BYTES) await free;
+        const part = piece.subarray(at, at + filling.length - filled);
+        filling.set(part, filled);
+        filled += part.length;
+        at += part.length;
+        if (filled === filling.length) flush();
+      }
     }
+  } finally {
+    clearInterval(idle);
   }
-  if (filled > HEADER_BYTES && source.stopped === undefined) await flush();
+  if (filled > HEADER_BYTES && source.stopped === undefined) flush();
   await writing;
   return source.stopped === undefined;
 }
