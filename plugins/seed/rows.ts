@@ -5,7 +5,7 @@ import { FileFault, inLine } from "./fault.ts";
 import type { SeedFile } from "./files.ts";
 import { makeWaiting, mergeWaiting, type RowCounts } from "./merge.ts";
 import { type OpenedRows, openRows, tableOf } from "./opened.ts";
-import type { SourceOptions } from "./source.ts";
+import { letGo, type SourceOptions } from "./source.ts";
 import {
   columnList,
   columnsNamed,
@@ -163,7 +163,7 @@ async function copyStraight({ session, target, opened }: Work): Promise<number |
   try {
     const { count } = await session.copyIn(
       `COPY ${table.sql} (${columnList(columns)}) FROM STDIN WITH (FORMAT csv, ENCODING 'UTF8')`,
-      ReadableStream.from(opened.data),
+      ReadableStream.from(lettingGo(opened.data)),
     );
     await session.query("SET CONSTRAINTS ALL IMMEDIATE");
     return count;
@@ -218,9 +218,17 @@ async function copyJson({ session, target, opened }: Work): Promise<number> {
 
 async function copy(session: Session, sql: string, { data }: OpenedRows): Promise<number> {
   try {
-    return (await session.copyIn(sql, ReadableStream.from(data))).count;
+    return (await session.copyIn(sql, ReadableStream.from(lettingGo(data)))).count;
   } catch (error) {
     throw error instanceof DatabaseError ? placed(error) : error;
+  }
+}
+
+/** A session that asks for the next chunk has written the one before into its own memory. */
+async function* lettingGo(data: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const chunk of data) {
+    yield chunk;
+    letGo(chunk);
   }
 }
 
