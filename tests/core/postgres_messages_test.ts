@@ -1,6 +1,8 @@
 import assert from "assert";
 import {
+  copyQuery,
   extendedQuery,
+  fillCopyHeader,
   joined,
   mentionsStdin,
   simpleQuery,
@@ -73,4 +75,23 @@ Deno.test("startupMessage: a zero character is refused without the value", () =>
     assert.equal(error.message, 'Cannot send the setting "user": it holds a zero character');
     return true;
   });
+});
+
+Deno.test("copyQuery: nothing is sent ahead of the data, neither its refusal nor the synchronisation", () => {
+  const message = copyQuery("COPY t FROM STDIN");
+  const types: string[] = [];
+  for (let at = 0; at < message.length;) {
+    types.push(String.fromCharCode(message[at] ?? 0));
+    at += 1 + new DataView(message.buffer).getInt32(at + 1);
+  }
+  assert.deepEqual(types, ["P", "B", "E", "H"]);
+  assert.throws(() => copyQuery("COPY\0"), { code: "statement_invalid" });
+});
+
+Deno.test("fillCopyHeader: the length is that of the part of the buffer that is sent", () => {
+  const buffer = new Uint8Array(300);
+  const message = buffer.subarray(20, 290);
+  fillCopyHeader(message);
+  assert.deepEqual([...message.subarray(0, 6)], [0x64, 0, 0, 1, 0x0d, 0]);
+  assert.ok(buffer.subarray(0, 20).every((byte) => byte === 0));
 });

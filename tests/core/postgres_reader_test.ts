@@ -91,3 +91,27 @@ Deno.test("MessageReader: an end within a message is not taken for the end", asy
   const cut = messages([10]).subarray(0, 12);
   await assert.rejects(new MessageReader(source(cut, [5])).next(), /ended in the middle/);
 });
+
+Deno.test("MessageReader: a promise of the handler holds back the next message, and reading", async () => {
+  const below = source(messages([3, 3, 3]), [8]);
+  let reads = 0;
+  const reader = new MessageReader({
+    ...below,
+    read: (into) => {
+      reads++;
+      return below.read(into);
+    },
+  });
+  const seen: number[] = [];
+  let resume = () => {};
+  const all = reader.forEach((type) => {
+    seen.push(type);
+    if (type === 0x42) return new Promise<void>((resolve) => resume = resolve);
+  });
+  while (seen.length < 2) await Promise.resolve();
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.deepEqual([seen, reads], [[0x41, 0x42], 2]);
+  resume();
+  await all;
+  assert.deepEqual(seen, [0x41, 0x42, 0x43]);
+});
