@@ -106,7 +106,7 @@ Deno.test("MessageReader: a promise of the handler holds back the next message, 
   let resume = () => {};
   const all = reader.forEach((type) => {
     seen.push(type);
-    if (type === 0x42) return new Promise<void>((resolve) => resume = resolve);
+    return type === 0x42 ? new Promise<void>((resolve) => resume = resolve) : undefined;
   });
   while (seen.length < 2) await Promise.resolve();
   await new Promise((resolve) => setTimeout(resolve, 5));
