@@ -5,7 +5,7 @@
  * `+` where the value is continued; what a terminal would obey is shown as an escape.
  */
 import type { Column, RowPart } from "../plugin.ts";
-import { typeName } from "./types.ts";
+import { isSimple, typeName } from "./types.ts";
 import { harmless, PLAIN, widthOf } from "./width.ts";
 import type { RowWriter } from "./writer.ts";
 
@@ -62,6 +62,8 @@ function tag({ command, count }: { readonly command: string; readonly count: num
 class Table {
   readonly #columns: readonly Column[];
   readonly #right: readonly boolean[];
+  /** Values without anything that is wide or obeyed. */
+  readonly #simple: readonly boolean[];
   readonly #gap: string;
   #widths: number[] | undefined;
   #measured: TableRow[] = [];
@@ -72,6 +74,7 @@ class Table {
   constructor(columns: readonly Column[], gap: string) {
     this.#columns = columns;
     this.#right = columns.map(({ type }) => NUMBERS.has(typeName(type)));
+    this.#simple = columns.map(({ type }) => isSimple(type));
     this.#gap = gap;
   }
 
@@ -105,7 +108,15 @@ class Table {
     this.#widths = widths;
     if (names.length === 0) return this.#gap;
     const rule = widths.map((width) => "-".repeat(width)).join("-+-");
-    return `${this.#gap}${this.#lines([names], widths)}${rule}\n${this.#lines(rows, widths)}`;
+    return `${this.#gap}${this.#header(names, widths)}${rule}\n${this.#lines(rows, widths)}`;
+  }
+
+  #header(names: readonly string[], widths: readonly number[]): string {
+    const cells = names.map((name, column) => {
+      const missing = blanks((widths[column] ?? 0) - widthOf(name));
+      return this.#right[column] === true ? missing + name : name + missing;
+    });
+    return `${cells.join(" | ").trimEnd()}\n`;
   }
 
   #lines(rows: readonly TableRow[], widths: number[]): string {
@@ -120,7 +131,7 @@ class Table {
     for (let column = 0; column <= last; column++) {
       let cell = row[column] ?? NULL;
       let width = cell.length;
-      if (!PLAIN.test(cell)) {
+      if (this.#simple[column] !== true && !PLAIN.test(cell)) {
         if (cell.includes("\n")) return this.#severalLines(row, widths);
         cell = harmless(cell);
         width = widthOf(cell);
@@ -129,8 +140,8 @@ class Table {
       if (column > 0) line += column === last && cell === "" ? " |" : " | ";
       if (missing < 0) widths[column] = Math.max(widths[column] ?? 0, Math.min(width, WIDEST));
       if (missing <= 0) line += cell;
-      else if (this.#right[column] === true) line += " ".repeat(missing) + cell;
-      else line += column === last ? cell : cell + " ".repeat(missing);
+      else if (this.#right[column] === true) line += blanks(missing) + cell;
+      else line += column === last ? cell : cell + blanks(missing);
     }
     return line + "\n";
   }
@@ -142,14 +153,20 @@ class Table {
     for (let index = 0; index < height; index++) {
       const line = cells.map((lines, column) => {
         const cell = lines[index] ?? "";
-        const blanks = " ".repeat(Math.max(0, (widths[column] ?? 0) - widthOf(cell)));
+        const missing = blanks(Math.max(0, (widths[column] ?? 0) - widthOf(cell)));
         const mark = index + 1 < lines.length ? "+" : " ";
-        return (this.#right[column] === true ? blanks + cell : cell + blanks) + mark;
+        return (this.#right[column] === true ? missing + cell : cell + missing) + mark;
       });
       text += line.join("| ").trimEnd() + "\n";
     }
     return text;
   }
+}
+
+const BLANKS = Array.from({ length: WIDEST + 1 }, (_, count) => " ".repeat(count));
+
+function blanks(count: number): string {
+  return BLANKS[count] ?? " ".repeat(count);
 }
 
 function widestLine(text: string): number {

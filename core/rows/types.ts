@@ -41,6 +41,17 @@ export function typeName(oid: number): string {
   return builtInType(oid)?.name ?? String(oid);
 }
 
+// Neither bytea nor what has a time zone, whose texts depend on settings of the session.
+const SIMPLE: ReadonlySet<string> = new Set([
+  ...["bool", "int2", "int4", "int8", "oid", "xid", "xid8", "cid", "float4", "float8", "numeric"],
+  ...["date", "time", "timestamp", "uuid"],
+]);
+
+/** Whether a type's text is always letters, digits, signs and blanks: no comma, no quote, nothing wide. */
+export function isSimple(oid: number): boolean {
+  return SIMPLE.has(builtInType(oid)?.name ?? "");
+}
+
 function readTypes(): Map<number, BuiltInType> {
   const read = new Map<number, BuiltInType>();
   for (const each of TYPES.trim().split(/,\s+/)) {

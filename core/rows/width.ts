@@ -1,7 +1,7 @@
 /** How texts look on a terminal: how wide they are, and without what it would obey. */
 
-/** Nothing but characters that are one column wide each. */
-export const PLAIN = /^[\x20-\x7e]*$/;
+/** Nothing but characters that are one column wide each, and no other ones. */
+export const PLAIN = /^[\x20-\x7e\xa0-\u02ff]*$/;
 
 // Controls, line and paragraph separators, and what turns the direction of other text around.
 // deno-lint-ignore no-control-regex -- these are what a terminal must not get
@@ -21,9 +21,6 @@ export function harmless(text: string): string {
 const JOINED = /[\u200d\ufe0f\u20e3\u{1f1e6}-\u{1f1ff}\u{1f3fb}-\u{1f3ff}]/u;
 const PICTURE = /\p{Emoji_Presentation}|[\ufe0f\u20e3]|\p{RI}{2}/u;
 const NO_WIDTH = /^[\p{Mn}\p{Me}\p{Cf}\u1160-\u11ff\ud7b0-\ud7ff]$/u;
-const SOFT_HYPHEN = 0xad;
-const FIRST_OF_NO_WIDTH = 0x300;
-
 let segmenter: Intl.Segmenter | undefined;
 
 /** How many columns a text without controls takes. */
@@ -44,7 +41,7 @@ export function widthOf(text: string): number {
 
 function characterWidth(character: string): number {
   const code = character.codePointAt(0) ?? 0;
-  if (code < FIRST_OF_NO_WIDTH) return code === SOFT_HYPHEN || code >= 0x20 ? 1 : 0;
+  if (PLAIN.test(character)) return 1;
   if (NO_WIDTH.test(character)) return 0;
   return isWide(code) || /^\p{Emoji_Presentation}$/u.test(character) && !isFlagPart(code) ? 2 : 1;
 }

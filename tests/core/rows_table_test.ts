@@ -44,6 +44,21 @@ Deno.test("tableWriter: shows each statement in turn, with the tags that psql kn
   ]);
 });
 
+Deno.test("tableWriter: aligns what is wide, in names and values", () => {
+  const parts = resultOf({ 数: int4, 名前: text, "größe": int4, z: text }, [
+    ["1", "日本", "5", "a"],
+    [null, "größer", "12345678", "b"],
+  ]);
+  assert.deepEqual(table(...parts), [
+    "  数 | 名前   |    größe | z",
+    "-----+--------+----------+--",
+    "   1 | 日本   |        5 | a",
+    "NULL | größer | 12345678 | b",
+    "(2 rows)",
+    "",
+  ]);
+});
+
 Deno.test("tableWriter: counts the rows of commands that tell no count", () => {
   const parts = resultOf({ TimeZone: text }, [["UTC"]], "SHOW");
   const end = { kind: "end", command: "SHOW", count: 0 } as const;
