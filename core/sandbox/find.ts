@@ -52,7 +52,7 @@ export function findPlugins(directories: PluginDirectories): Promise<FoundPlugin
   for (const [path, origin] of wanted) {
     if (path === undefined || path === "") continue;
     for (const plugin of pluginsOf(resolve(path), origin)) {
-      const real = Deno.realPathSync(plugin.path);
+      const real = realPathOf(plugin.path);
       if (!found.has(real)) found.set(real, plugin);
     }
   }
@@ -74,26 +74,40 @@ function pluginAt(
 ): FoundPlugin | undefined {
   const path = join(directory, name);
   const kind = kindOf(path);
-  if (kind === "file") {
+  // A link that leads nowhere is told of when the plugin is loaded: it may have been a guard.
+  if (kind === "file" || kind === "dangling") {
     const called = PLUGIN_FILE.exec(name)?.groups?.name;
     return called === undefined ? undefined : { name: called, path, directory, origin };
   }
   if (kind !== "directory" || /^[_.]/.test(name)) return undefined;
   const entry = FOLDER_ENTRIES.map((file) => join(path, file)).find((file) =>
-    kindOf(file) === "file"
+    ["file", "dangling"].includes(kindOf(file) ?? "")
   );
   return entry === undefined ? undefined : { name: basename(path), path: entry, directory, origin };
 }
 
-/** What is at a path, links followed; a link that leads nowhere is nothing. */
-function kindOf(path: string): "file" | "directory" | undefined {
+/** What is at a path, links followed. */
+function kindOf(path: string): "file" | "directory" | "dangling" | "other" | undefined {
   try {
     const { isFile, isDirectory } = Deno.statSync(path);
-    return isFile ? "file" : isDirectory ? "directory" : undefined;
+    return isFile ? "file" : isDirectory ? "directory" : "other";
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
+    if (!(error instanceof Error)) throw error;
+    return isLink(path) ? "dangling" : undefined;
+  }
+}
+
+function isLink(path: string): boolean {
+  try {
+    return Deno.lstatSync(path).isSymlink;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
     throw error;
   }
+}
+
+function realPathOf(path: string): string {
+  return kindOf(path) === "dangling" ? path : Deno.realPathSync(path);
 }
 
 function realDirectory(path: string, origin: PluginOrigin): string | undefined {

@@ -26,6 +26,15 @@ export function refusedSource(place: SourcePlace, problem: SourceProblem): Opera
   return sourceError(place, problem, { kind: "refused", code: "plugin_refused" });
 }
 
+/** The plugin's file went away since it was found, or is a link that leads nowhere. */
+export function missingEntry(path: string): OperationError {
+  return new OperationError(`Cannot load plugin file "${path}": there is no such file`, {
+    code: "plugin_invalid",
+    hint: "Where it is a link, look where that leads",
+    details: { path },
+  });
+}
+
 function sourceError(
   { path, line, column }: SourcePlace,
   { reason, hint }: SourceProblem,

@@ -89,7 +89,9 @@ function walk(
   root: string,
   { path, owners }: { readonly path: string; readonly owners: ReadonlySet<number> },
 ): string | undefined {
-  requireTrusted(root, { info: Deno.lstatSync(root), owners, mountPoint: true });
+  const directory = lstat(root);
+  if (directory === undefined) return undefined;
+  requireTrusted(root, { info: directory, owners, mountPoint: true });
   const pending = componentsBelow(root, path);
   const done: string[] = [];
   for (let links = 0; pending.length > 0;) {
@@ -116,12 +118,15 @@ function walk(
   return join(root, ...done);
 }
 
+/** Whether a path stands in a folder, at any depth; both absolute. */
+export function isInside(folder: string, path: string): boolean {
+  const below = relative(folder, path);
+  return below !== ".." && !below.startsWith(`..${sep}`) && !isAbsolute(below);
+}
+
 function componentsBelow(root: string, path: string, named = path): string[] {
-  const below = relative(root, path);
-  if (below === ".." || below.startsWith(`..${sep}`) || isAbsolute(below)) {
-    throw leaves(named, root);
-  }
-  return componentsOf(below);
+  if (!isInside(root, path)) throw leaves(named, root);
+  return componentsOf(relative(root, path));
 }
 
 function componentsOf(path: string): string[] {
@@ -136,6 +141,7 @@ function lstat(path: string): Deno.FileInfo | undefined {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
       return undefined;
     }
+    if (error instanceof Deno.errors.PermissionDenied) throw denied(path);
     throw error;
   }
 }
@@ -212,7 +218,7 @@ function openFile(path: string): Deno.FsFile {
     return Deno.openSync(path);
   } catch (error) {
     if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
-    throw refused(path, { reason: "permission is denied" });
+    throw denied(path);
   }
 }
 
@@ -252,6 +258,13 @@ function requireSum(
       ? `it is not listed in "${sums.path}"`
       : `it is not what "${sums.path}" lists`,
     hint: `Look at the file, and list it anew if it is right: sha256sum FILE… > ${SUMS_FILE}`,
+  });
+}
+
+function denied(path: string): OperationError {
+  return refused(path, {
+    reason: "permission is denied",
+    hint: "Allow the current user to read it, and to enter the directories on the way",
   });
 }
 

@@ -61,6 +61,7 @@ export async function verifySource(text: string, path: string): Promise<Verified
     const found = importOf(node, { text: bare, refuse });
     if (found !== undefined) imports.push(found);
   });
+  imports.sort((one, other) => one.start - other.start);
   for (const each of imports) {
     const problem = specifierProblem(each);
     if (problem !== undefined) refuse(each.start, problem);
