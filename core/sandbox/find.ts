@@ -42,7 +42,8 @@ const FOLDER_ENTRIES = ["mod.ts", "mod.js", "mod.mjs"];
  *
  * @throws OperationError of kind `usage` when a directory that was named is not there
  */
-export function findPlugins(directories: PluginDirectories): Promise<FoundPlugin[]> {
+// deno-lint-ignore require-await -- what it throws is to be awaited, like what it finds
+export async function findPlugins(directories: PluginDirectories): Promise<FoundPlugin[]> {
   const wanted: [path: string | undefined, origin: PluginOrigin][] = [
     [directories.system, "system"],
     [directories.project, "project"],
@@ -56,16 +57,28 @@ export function findPlugins(directories: PluginDirectories): Promise<FoundPlugin
       if (!found.has(real)) found.set(real, plugin);
     }
   }
-  return Promise.resolve([...found.values()]);
+  return [...found.values()];
 }
 
 function pluginsOf(path: string, origin: PluginOrigin): FoundPlugin[] {
   const directory = realDirectory(path, origin);
   if (directory === undefined) return [];
-  return [...Deno.readDirSync(directory)]
+  return listOf(directory)
     .map(({ name }) => pluginAt(directory, { name, origin }))
     .filter((plugin) => plugin !== undefined)
     .sort((one, other) => compare(one.name, other.name) || compare(one.path, other.path));
+}
+
+function listOf(directory: string): Deno.DirEntry[] {
+  try {
+    return [...Deno.readDirSync(directory)];
+  } catch (error) {
+    if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
+    throw new OperationError(
+      `Cannot list the plugin directory "${directory}": permission is denied`,
+      { kind: "refused", code: "plugin_refused", details: { path: directory }, cause: error },
+    );
+  }
 }
 
 function pluginAt(

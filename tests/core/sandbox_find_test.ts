@@ -1,0 +1,141 @@
+import assert from "assert";
+import { join } from "node:path";
+import { findPlugins, type FoundPlugin, type PluginDirectories } from "../../core/sandbox/find.ts";
+import { configMap, withFolder } from "./plugin_folder.ts";
+
+/** What was found, by name and path relative to a directory. */
+async function found(directories: PluginDirectories, root: string): Promise<string[]> {
+  const plugins = await findPlugins(directories);
+  return plugins.map(({ name, path }) => `${name}: ${path.slice(root.length + 1)}`);
+}
+
+Deno.test("findPlugins: plugin files and folders, by name, and nothing else", async () => {
+  await withFolder({
+    "vacuum.ts": "",
+    "archive.js": "",
+    "b-last.mjs": "",
+    "zeta/mod.ts": "",
+    "yota/mod.js": "",
+    "xi/mod.mjs": "",
+    "both/mod.js": "",
+    "both/mod.ts": "",
+    "_shared.ts": "",
+    ".hidden.ts": "",
+    "_lib/mod.ts": "",
+    ".git/mod.ts": "",
+    "vacuum_test.ts": "",
+    "archive_test.js": "",
+    "b_test.mjs": "",
+    "types.d.ts": "",
+    "view.tsx": "",
+    "script.sh": "",
+    "README.md": "",
+    "SHA256SUMS": "",
+    "lib/greet.ts": "",
+    "deep/er/mod.ts": "",
+    ".ts": "",
+  }, async ({ path }) => {
+    assert.deepEqual(await found({ project: path }, path), [
+      "archive: archive.js",
+      "b-last: b-last.mjs",
+      "both: both/mod.ts",
+      "vacuum: vacuum.ts",
+      "xi: xi/mod.mjs",
+      "yota: yota/mod.js",
+      "zeta: zeta/mod.ts",
+    ]);
+  });
+});
+
+Deno.test("findPlugins: the system's directory, the project's, then those given, each in its turn", async () => {
+  await withFolder({
+    "system/z.ts": "",
+    "project/y.ts": "",
+    "one/x.ts": "",
+    "two/a.ts": "",
+    "two/y.ts": "",
+  }, async ({ path }) => {
+    const plugins = await findPlugins({
+      system: join(path, "system"),
+      project: join(path, "project"),
+      given: [join(path, "one"), join(path, "two")],
+    });
+    const expected: FoundPlugin[] = [
+      ["z", "system", "system"] as const,
+      ["y", "project", "project"] as const,
+      ["x", "one", "flag"] as const,
+      ["a", "two", "flag"] as const,
+      ["y", "two", "flag"] as const,
+    ].map(([name, folder, origin]) => {
+      const directory = join(path, folder);
+      return { name, path: join(directory, `${name}.ts`), directory, origin };
+    });
+    assert.deepEqual(plugins, expected);
+  });
+});
+
+Deno.test("findPlugins: a file that several names lead to is found once, by the first", async () => {
+  await withFolder({
+    "plugins/vacuum.ts": "",
+    "plugins/wipe.ts": { link: "vacuum.ts" },
+    "other": { link: "plugins" },
+    "again/clean.ts": { link: "../plugins/vacuum.ts" },
+  }, async ({ path }) => {
+    const given = ["plugins", "plugins/../plugins", "other", "again"].map((each) =>
+      join(path, each)
+    );
+    assert.deepEqual(await found({ project: join(path, "other"), given }, path), [
+      "vacuum: plugins/vacuum.ts",
+    ]);
+  });
+});
+
+Deno.test("findPlugins: a ConfigMap's files are found by their own names", async () => {
+  await withFolder(configMap({ "guard.ts": "", "_shared.ts": "" }), async ({ path }) => {
+    assert.deepEqual(await found({ project: path }, path), ["guard: guard.ts"]);
+  });
+});
+
+Deno.test("findPlugins: links that lead nowhere or in a circle are found, since they may have been a guard", async () => {
+  await withFolder({
+    "guard.ts": { link: "gone.ts" },
+    "circle.ts": { link: "circle.ts" },
+    "notes.md": { link: "gone.md" },
+    "folder/mod.ts": { link: "../gone.ts" },
+  }, async ({ path }) => {
+    assert.deepEqual(await found({ project: path }, path), [
+      "circle: circle.ts",
+      "folder: folder/mod.ts",
+      "guard: guard.ts",
+    ]);
+  });
+});
+
+Deno.test("findPlugins: without the system's directory nothing is said; without another that was named, it is", async () => {
+  await withFolder({ "file.ts": "" }, async ({ path }) => {
+    const missing = join(path, "missing");
+    assert.deepEqual(await findPlugins({ system: missing }), []);
+    assert.deepEqual(await findPlugins({ system: undefined, project: "", given: [] }), []);
+    for (
+      const [directories, named] of [
+        [{ project: missing }, "PLUGINS_DIR"],
+        [{ given: [missing] }, "--plugin-dir"],
+      ] as const
+    ) {
+      await assert.rejects(findPlugins(directories), {
+        name: "OperationError",
+        kind: "usage",
+        code: "plugin_directory_missing",
+        message:
+          `Cannot read the plugin directory "${missing}" (${named}): there is no such directory`,
+      });
+    }
+    const file = join(path, "file.ts");
+    for (const directories of [{ system: file }, { project: file }]) {
+      await assert.rejects(findPlugins(directories), {
+        kind: "usage",
+        message: /file\.ts" \(.*\): it is not a directory$/,
+      });
+    }
+  });
+});
