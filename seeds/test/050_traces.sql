@@ -1,0 +1,1 @@
+../development/050_traces.sql

@@ -1,0 +1,1 @@
+../development/060_metrics.sql

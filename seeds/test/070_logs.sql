@@ -1,0 +1,1 @@
+../development/070_logs.sql

@@ -1,0 +1,1 @@
+../development/080_api_keys.sql
