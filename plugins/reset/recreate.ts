@@ -51,7 +51,7 @@ export async function recreate(
   const database = facts.name;
   const temporary = temporaryName(database);
   await dropLeftover(session, { database, temporary });
-  await makeReady(session, { facts, temporary });
+  await makeReady(context, session, { facts, temporary });
   try {
     log.info(`Terminating active connections to "${database}"...`);
     log.info(`Dropping database "${database}"...`);
@@ -64,6 +64,7 @@ export async function recreate(
     throw error;
   }
   log.info(`Created database "${database}"`);
+  await startWorkers(context);
 }
 
 /**
@@ -82,6 +83,7 @@ export async function takeUp(
   refuseForeign(leftover, database);
   context.log.info(`Taking up the reset that was broken off: "${temporary}" becomes "${database}"`);
   await takeName(context, session, { database, temporary, comment: undefined });
+  await startWorkers(context);
   return true;
 }
 
@@ -105,6 +107,7 @@ async function dropLeftover(
 
 /** Everything that can be refused is done here, while the old database still stands. */
 async function makeReady(
+  context: Context,
   session: Session,
   { facts, temporary }: { facts: DatabaseFacts; temporary: string },
 ): Promise<void> {
@@ -113,7 +116,8 @@ async function makeReady(
     name: "template0",
     tablespace: (await inspectDatabase(session, "template0"))?.tablespace ?? "",
   };
-  await attempt(facts, () => session.query(createStatement(facts, { name: temporary, template })));
+  const create = createStatement(facts, { name: temporary, template });
+  await attempt(facts, () => whileInUse(context, () => session.query(create)));
   try {
     const statements = [
       commentStatement(temporary, markerOf(facts.name)),
@@ -150,6 +154,22 @@ async function attempt<T>({ name }: DatabaseFacts, work: () => Promise<T>): Prom
 
 const IN_USE = "55006";
 const ATTEMPTS = 10;
+
+/**
+ * Tries again what the server refuses while somebody is connected: a background worker in the
+ * template, such as TimescaleDB's, comes and goes.
+ */
+async function whileInUse<T>({ sleep }: Context, work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1;; attempt++) {
+    try {
+      return await work();
+    } catch (error) {
+      const inUse = error instanceof DatabaseError && error.server.sqlstate === IN_USE;
+      if (!inUse || attempt === ATTEMPTS) throw error;
+      await sleep(100 * attempt);
+    }
+  }
+}
 
 /**
  * Terminates, drops and renames; somebody may connect in between, so it is tried again.
@@ -253,4 +273,23 @@ async function takeName(
     }
   }
   await session.query(commentStatement(database, comment));
+}
+
+/**
+ * TimescaleDB ends its background workers in a database that is renamed, and starts them by itself
+ * only where the extension is created: what came from the template would compress and drop nothing.
+ */
+async function startWorkers({ db }: Context): Promise<void> {
+  const session = await db.session({ notices: "drop" });
+  try {
+    const { rows: [found] } = await session.query<{ name: string }>(
+      `SELECT p.oid::regproc::text AS name FROM pg_catalog.pg_proc p
+         JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+       WHERE p.proname = 'start_background_workers' AND p.pronargs = 0
+         AND n.nspname IN ('_timescaledb_functions', '_timescaledb_internal')`,
+    );
+    if (found !== undefined) await session.query(`SELECT ${found.name}()`);
+  } finally {
+    await session.close();
+  }
 }

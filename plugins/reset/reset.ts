@@ -15,7 +15,7 @@ type Step = "begin" | "recreate" | "migrate" | "seed";
 export async function reset(context: Context, options: ResetOptions): Promise<Result> {
   const { db, dryRun } = context;
   const { database } = db.target;
-  const session = await db.maintenance();
+  const session = await db.maintenance({ notices: "drop" });
   if (dryRun) return await wouldBe(session, database);
   const { rows: [own] } = await session.query<{ name: string }>(
     "SELECT current_database()::text AS name",
