@@ -191,14 +191,35 @@ async function readBatch(
 ): Promise<Batch | undefined> {
   const parts: Buffer[] = [];
   let copy = false;
+  let prepared = false;
   for (;;) {
     const message = await readMessage(source);
     if (message === undefined || message.type === "X") return undefined;
     parts.push(frame(message.type, message.body));
-    if (message.type === "Q" && COPY_IN.test(message.body.toString())) {
+    if (message.type === "P") {
+      prepared = COPY_IN.test(message.body.toString("utf8", message.body.indexOf(0) + 1));
+    }
+    if (prepared && !copy && message.type === "H") {
+      // By the extended protocol the client waits after a flush, and syncs after its data.
+      copy = true;
+      await write(
+        connection,
+        Buffer.concat([
+          frame("1", Buffer.alloc(0)),
+          frame("2", Buffer.alloc(0)),
+          frame("G", Buffer.from([0, 0, 0])),
+        ]),
+      );
+    } else if (message.type === "Q" && COPY_IN.test(message.body.toString())) {
       copy = true;
       await write(connection, frame("G", Buffer.from([0, 0, 0])));
-    } else if (copy ? "cf".includes(message.type) : "QSHF".includes(message.type)) {
+    } else if (
+      prepared
+        ? message.type === "S"
+        : copy
+        ? "cf".includes(message.type)
+        : "QSHF".includes(message.type)
+    ) {
       return { bytes: Buffer.concat(parts), copy };
     }
   }
@@ -233,7 +254,7 @@ function statusOf(answer: Uint8Array): string | undefined {
 
 function withoutCopyResponse(answer: Uint8Array): Uint8Array {
   return Buffer.concat(
-    [...messagesOf(answer)].filter(({ type }) => type !== "G")
+    [...messagesOf(answer)].filter(({ type }) => !"G12".includes(type))
       .map(({ start, end }) => answer.subarray(start, end)),
   );
 }
