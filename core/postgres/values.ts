@@ -55,10 +55,32 @@ const WHOLE_ROW_BYTES = 4 << 10;
 
 /** Reads every value as the server's text. */
 export function textRow(bytes: Uint8Array, start: number, end: number): (string | null)[] {
+  const whole = end - start > WHOLE_ROW_BYTES ? undefined : text(bytes, start, end);
+  return splitRow({ bytes, start, end, whole }) ?? splitRow({ bytes, start, end }) ?? [];
+}
+
+/**
+ * Splits a row into its values. They are parts of the text of the whole row, where that is given:
+ * several times faster than a call of the decoder for each. The lengths between the values are no
+ * text, but each of their bytes becomes one character.
+ *
+ * @returns undefined when the text is no help, since a server without an encoding has sent whatever
+ * bytes it was once given
+ */
+function splitRow(
+  { bytes, start, end, whole }: {
+    readonly bytes: Uint8Array;
+    readonly start: number;
+    readonly end: number;
+    readonly whole?: string | undefined;
+  },
+): (string | null)[] | undefined {
   const row: (string | null)[] = [];
-  const whole = wholeText(bytes, start, end);
+  const surplus = whole === undefined ? 0 : end - start - whole.length;
   const columns = uint16(bytes, start);
   let at = start + 2;
+  // Where characters begin in the text when they are counted as bytes.
+  let origin = start;
   for (let column = 0; column < columns; column++) {
     const length = int32(bytes, at);
     at += 4;
@@ -69,12 +91,36 @@ export function textRow(bytes: Uint8Array, start: number, end: number): (string 
     const from = at;
     at += length;
     if (at > end) break;
-    row.push(
-      whole === undefined ? readText(bytes, from, at) : whole.substring(from - start, at - start),
-    );
+    if (whole === undefined) {
+      row.push(readText(bytes, from, at));
+    } else {
+      const before = origin;
+      if (surplus !== 0) origin += surplusIn(bytes, from, at);
+      row.push(whole.substring(from - before, at - origin));
+    }
   }
   if (at !== end) throw new ProtocolError("a row has the wrong length");
-  return row;
+  return origin - start === surplus ? row : undefined;
+}
+
+/**
+ * How many bytes a text in UTF-8 has more than characters, as JavaScript counts these: two for one
+ * of four bytes. NaN when a character is incomplete; never too few for one that is not allowed.
+ */
+function surplusIn(bytes: Uint8Array, start: number, end: number): number {
+  let surplus = 0;
+  let missing = 0;
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at] ?? 0;
+    const continues = byte >= 0x80 && byte < 0xc0;
+    if (continues !== missing > 0) return NaN;
+    if (continues) missing--;
+    else if (byte >= 0xc0) {
+      missing = byte < 0xe0 ? 1 : byte < 0xf0 ? 2 : 3;
+      surplus += missing === 1 ? 1 : 2;
+    }
+  }
+  return missing === 0 ? surplus : NaN;
 }
 
 /** Makes a reader of rows as objects, with values by the rules of `SqlValue`. */
