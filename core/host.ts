@@ -46,6 +46,8 @@ export interface Host {
   /** The platform, such as `linux-x86_64`, and the runtime's version, for `--version`. */
   readonly platform: string;
   readonly runtime: string;
+  /** The directory of the program's entry, where the build puts its facts. */
+  readonly programDirectory: string;
 }
 
 /** The file system; errors are `OperationError` with a stable code. */
@@ -179,6 +181,9 @@ export function systemHost(): Host {
     exit: (code) => Deno.exit(code),
     get platform() {
       return `${Deno.build.os}-${Deno.build.arch}`;
+    },
+    get programDirectory() {
+      return decodeURIComponent(new URL(".", Deno.mainModule).pathname);
     },
     get runtime() {
       return `deno ${Deno.version.deno}`;

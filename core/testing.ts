@@ -72,6 +72,7 @@ export function fakeHost(machine: FakeMachine = {}): FakeHost {
     },
     platform: "test-machine",
     runtime: "test",
+    programDirectory: "/program/",
     written,
     stored,
     exited,

@@ -30,6 +30,6 @@ export async function versionResult(host: Host): Promise<Result> {
 
 /** What the build wrote about itself; undefined when the sources are run. */
 async function buildOf(host: Host): Promise<Build | undefined> {
-  const text = await host.files.readText(`${import.meta.dirname}/build.json`);
+  const text = await host.files.readText(`${host.programDirectory}build.json`);
   return text === undefined ? undefined : JSON.parse(text);
 }

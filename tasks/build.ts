@@ -5,12 +5,22 @@
 
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { bundleModules, bundleScript } from "./bundle.ts";
+import { makeCodeCache } from "./code_cache.ts";
 
 /** The project's root directory. */
 export const PROJECT = resolve(import.meta.dirname ?? ".", "..");
 
 /** What goes into the program, relative to the root. */
 export const SOURCES: readonly string[] = ["main.ts", "deno.json", "deno.lock", "core", "plugins"];
+
+/** What makes the program, relative to the root. */
+export const BUILDERS: readonly string[] = [
+  "tasks/build.ts",
+  "tasks/bundle.ts",
+  "tasks/code_cache.ts",
+  "tasks/compiled",
+];
 
 /** What the build writes for `--version`, beside the module that reads it. */
 const BUILD_FACTS = "build.json";
@@ -55,20 +65,6 @@ const FLAGS: readonly string[] = [
   "--exclude-unused-npm",
 ];
 
-/**
- * The sources are first put together into few files, one for each import that waits until it is
- * needed: a start then loads a dozen files instead of eighty, and less text. Names of functions
- * are kept, so that the stack in a bug report can be read.
- */
-const BUNDLE_FLAGS: readonly string[] = [
-  "--quiet",
-  "--frozen",
-  "--platform=deno",
-  "--code-splitting",
-  "--minify",
-  "--keep-names",
-];
-
 /** How the program is made. */
 export interface BuildOptions {
   /** Where it is written; its directory is made where needed. */
@@ -107,12 +103,15 @@ export async function buildProgram(options: BuildOptions): Promise<Build> {
   const stage = await Deno.makeTempDir({ prefix: "observatory-build-" });
   try {
     for (const source of SOURCES) await copy(join(project, source), join(stage, source));
-    const bundle = await bundleSources(stage);
-    await Deno.writeTextFile(join(bundle, BUILD_FACTS), JSON.stringify(await buildFacts(project)));
+    const facts = JSON.stringify(await buildFacts(project));
     await Deno.mkdir(dirname(path), { recursive: true });
     // Deno refuses to overwrite what it does not take for a program of its own.
     const made = join(stage, "observatory");
-    await compile({ ...options, bundle, made });
+    await (isNative(options.target) ? compileScript : compileModules)(stage, {
+      ...options,
+      facts,
+      made,
+    });
     await requireMachine(made, options);
     const bytes = (await Deno.stat(made)).size;
     const version = isNative(options.target) ? await askVersion(made) : undefined;
@@ -123,40 +122,47 @@ export async function buildProgram(options: BuildOptions): Promise<Build> {
   }
 }
 
-/** Puts the sources together; returns the directory, whose entry is `main.js`. */
-async function bundleSources(stage: string): Promise<string> {
-  const bundle = join(stage, "bundle");
-  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["bundle", ...BUNDLE_FLAGS, ...await packages(stage), "--outdir", bundle, "main.ts"],
-    cwd: stage,
-    env: { NO_COLOR: "1" },
-    stdin: "null",
-  }).output();
-  if (!success) {
-    throw new Error(`Cannot put the sources together: ${new TextDecoder().decode(stderr).trim()}`);
-  }
-  // They name the packages, and switch on the runtime's unstable features.
-  for (const file of ["deno.json", "deno.lock"]) {
-    await Deno.copyFile(join(stage, file), join(bundle, file));
-  }
-  return bundle;
+interface Making extends BuildOptions {
+  /** The contents of the file of facts. */
+  readonly facts: string;
+  /** The program to be. */
+  readonly made: string;
 }
 
-/**
- * The flags that leave npm packages out of the bundle: those written for Node load parts of it by
- * name at run time, which a bundle cannot follow.
- */
-async function packages(stage: string): Promise<string[]> {
-  const { imports }: { imports: Record<string, string> } = JSON.parse(
-    await Deno.readTextFile(join(stage, "deno.json")),
-  );
-  return Object.entries(imports)
-    .filter(([, target]) => target.startsWith("npm:"))
-    .map(([name]) => `--external=${name}`);
+/** For another machine: its V8 cannot be asked here for a code cache. */
+async function compileModules(stage: string, { facts, made, ...options }: Making): Promise<void> {
+  const bundle = await bundleModules(stage);
+  await Deno.writeTextFile(join(bundle, BUILD_FACTS), facts);
+  await compile(options, { bundle, made, entry: "main.js", include: [BUILD_FACTS] });
+}
+
+/** For this machine: with the code cache that a first program makes, of the same runtime. */
+async function compileScript(stage: string, { facts, made, ...options }: Making): Promise<void> {
+  const bundle = await bundleScript(stage, join(PROJECT, "tasks", "compiled"));
+  await Deno.writeTextFile(join(bundle, BUILD_FACTS), facts);
+  const maker = join(stage, "maker");
+  const include = ["program.js", BUILD_FACTS];
+  await compile(options, { bundle, made: maker, entry: "make_cache.ts", include });
+  await requireMachine(maker, options);
+  const directory = join(stage, "work");
+  await Deno.mkdir(directory);
+  await makeCodeCache({ maker, output: join(bundle, "program.cache"), directory });
+  await compile(options, {
+    bundle,
+    made,
+    entry: "main.ts",
+    include: [...include, "program.cache"],
+  });
 }
 
 async function compile(
-  options: BuildOptions & { readonly bundle: string; readonly made: string },
+  options: BuildOptions,
+  { bundle, made, entry, include }: {
+    readonly bundle: string;
+    readonly made: string;
+    readonly entry: string;
+    readonly include: readonly string[];
+  },
 ): Promise<void> {
   const denort = options.denort ?? Deno.env.get("DENORT_BIN") ?? "";
   if (denort !== "" && !await isFile(denort)) {
@@ -169,13 +175,12 @@ async function compile(
       "compile",
       ...FLAGS,
       ...(options.target === undefined ? [] : ["--target", options.target]),
-      "--include",
-      BUILD_FACTS,
+      ...include.map((file) => `--include=${file}`),
       "--output",
-      options.made,
-      "main.js",
+      made,
+      entry,
     ],
-    cwd: options.bundle,
+    cwd: bundle,
     env: { NO_COLOR: "1", ...(denort === "" ? {} : { DENORT_BIN: denort }) },
     stdin: "null",
   }).output();
@@ -195,7 +200,7 @@ async function buildFacts(project: string): Promise<{ commit: string; date: stri
   if (commit === undefined || date === undefined) {
     return { commit: "unknown", date: new Date().toISOString().slice(0, 10) };
   }
-  const changed = await git(project, ["status", "--porcelain", "--", ...SOURCES]);
+  const changed = await git(project, ["status", "--porcelain", "--", ...SOURCES, ...BUILDERS]);
   return { commit: changed === "" ? commit : `${commit}-modified`, date };
 }
 

@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { join, relative } from "node:path";
-import { buildProgram, PROJECT, RuntimeMissing, SOURCES } from "../tasks/build.ts";
+import { BUILDERS, buildProgram, PROJECT, RuntimeMissing, SOURCES } from "../tasks/build.ts";
 
 /** Names the environment variable with the compiled program that a whole test run shares. */
 export const BINARY_VARIABLE = "OBSERVATORY_BINARY";
@@ -66,7 +66,7 @@ export async function findRuntime(): Promise<string | undefined> {
 /** Stands for everything that decides what is built. */
 async function fingerprint(denort: string | undefined): Promise<string> {
   const hash = createHash("sha256").update(`${Deno.version.deno}\0${denort ?? ""}\0`);
-  for (const source of [...SOURCES, "tasks/build.ts"]) {
+  for (const source of [...SOURCES, ...BUILDERS]) {
     for (const file of await filesUnder(join(PROJECT, source))) {
       hash.update(`${relative(PROJECT, file)}\0`).update(await Deno.readFile(file)).update("\0");
     }

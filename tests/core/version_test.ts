@@ -1,9 +1,6 @@
 import assert from "assert";
-import { join } from "node:path";
 import { fakeHost } from "../../core/testing.ts";
 import { VERSION, versionResult } from "../../core/version.ts";
-
-const BUILD_FACTS = join(import.meta.dirname ?? "", "..", "..", "core", "build.json");
 
 Deno.test("versionResult: from sources it says so, with the machine and the runtime", async () => {
   const { data, text } = await versionResult(fakeHost());
@@ -17,9 +14,8 @@ Deno.test("versionResult: from sources it says so, with the machine and the runt
 });
 
 Deno.test("versionResult: what was built tells its commit and date", async () => {
-  const host = fakeHost({
-    files: { [BUILD_FACTS]: JSON.stringify({ commit: "abc1234", date: "2026-01-02" }) },
-  });
+  const facts = JSON.stringify({ commit: "abc1234", date: "2026-01-02" });
+  const host = fakeHost({ files: { "/program/build.json": facts } });
   const { data, text } = await versionResult(host);
   assert.equal(text, `observatory ${VERSION} (abc1234, 2026-01-02, test-machine, test)`);
   assert.deepEqual(data, {
