@@ -103,6 +103,7 @@ function startRun(
     env: {
       DATABASE_URL: project.database.url,
       MIGRATIONS_DIR: join(project.directory, "migrations"),
+      SEEDS_DIR: join(project.directory, "seeds"),
       OBSERVATORY_WAIT: "5",
       ...env,
     },

@@ -18,7 +18,7 @@ export const exec = command({
   examples: [
     { line: "observatory exec 'SELECT COUNT(*) FROM projects;'", note: "show a table" },
     {
-      line: "observatory exec 'TABLE projects' --format csv > projects.csv",
+      line: "observatory exec 'TABLE projects' --format csv",
       note: "export rows",
     },
     {

@@ -34,8 +34,8 @@ export function judgeTimescale(facts: TimescaleFacts): Finding {
   const details = { ...facts };
   if (installed === null) {
     const message = available === null
-      ? "Not installed (plain PostgreSQL)"
-      : `Not installed in this database; the server offers ${available}${
+      ? "TimescaleDB is not installed (plain PostgreSQL)"
+      : `TimescaleDB is not installed in this database; the server offers ${available}${
         loaded ? "" : ", but has not loaded its library"
       }`;
     return { status: "ok", message, details };

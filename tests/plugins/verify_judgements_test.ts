@@ -85,9 +85,9 @@ Deno.test("verify timescaledb: plain PostgreSQL is in order, versions that diffe
     [of(null, null, false), of(null, "2.17.2"), of(null, "2.17.2", false), of("2.9.1", "2.9.1")]
       .map(({ status, message }) => `${status} ${message}`),
     [
-      "ok Not installed (plain PostgreSQL)",
-      "ok Not installed in this database; the server offers 2.17.2",
-      "ok Not installed in this database; the server offers 2.17.2, but has not loaded its library",
+      "ok TimescaleDB is not installed (plain PostgreSQL)",
+      "ok TimescaleDB is not installed in this database; the server offers 2.17.2",
+      "ok TimescaleDB is not installed in this database; the server offers 2.17.2, but has not loaded its library",
       "ok TimescaleDB 2.9.1",
     ],
   );

@@ -432,10 +432,13 @@ Deno.test("reset: a signal in the middle tells the state and ends with 130", asy
   await using project = await filledProject();
   await project.write({ "migrations/2_slow.sql": "SELECT pg_sleep(60);" });
   const run = project.start(["reset", "--force"]);
+  // Asked from another database: sessions in this one are ended.
+  const maintenance = await server();
   await until(async () => {
-    const rows = await project.database.query(
-      "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND state = 'active' AND datname = current_database() AND pid <> pg_backend_pid()",
-    ).catch(() => []);
+    const rows = await maintenance.query(
+      "SELECT 1 FROM pg_stat_activity WHERE datname = $1 AND query LIKE '%pg_sleep(60)%' AND state = 'active'",
+      [project.database.name],
+    );
     return rows.length > 0;
   });
   run.send("SIGINT");
