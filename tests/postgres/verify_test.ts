@@ -270,7 +270,7 @@ Deno.test("verify timescaledb: tells the version that is installed", async () =>
   const offered = await verify(project, ["timescaledb"], { env });
   assert.match(
     offered.of("timescaledb").message,
-    /^Not installed in this database; the server offers \d+\.\d+/,
+    /^TimescaleDB is not installed in this database; the server offers \d+\.\d+/,
   );
   assert.equal(
     (await project.run(["migrate", "--no-lock", "--dir", await extension(project)], { env })).exit,
