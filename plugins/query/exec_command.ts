@@ -8,9 +8,10 @@ export const exec = command({
     "Several statements run as one transaction, unless they control transactions themselves, and " +
     "each result is shown. A statement that no transaction takes, such as VACUUM, stands alone. " +
     "Notices of the server go to stderr.\n\n" +
-    "Any number of rows is written as they come. A table shows NULL as `NULL` and is as wide as " +
-    'its first 1,000 rows. CSV has NULL as nothing and an empty text as ""; an empty line stands ' +
-    "between several results. JSON is one array for each result, NDJSON one object for each row: " +
+    "Any number of rows is written as they come. A table shows NULL as `NULL`; its columns " +
+    "begin as wide as its first 1,000 rows need. CSV has NULL as nothing and an empty text as " +
+    '""; an empty line stands between several results. ' +
+    "JSON is one array for each result, NDJSON one object for each row: " +
     "numbers that a double cannot hold are strings, arrays of built-in types are arrays, JSON " +
     "stands as it is, and all other values are the server's text. --json has the rows as arrays " +
     "in `results`.\n\n" +
