@@ -81,7 +81,7 @@ samples AS MATERIALIZED (
   JOIN configurations AS own ON own.project_id = projects.id AND own.key = 'sample_data.calls_per_day'
 ),
 days AS (
-  SELECT samples.*, slug || '/' || day AS day_name, day::timestamp AT TIME ZONE 'UTC' AS midnight,
+  SELECT samples.*, slug || to_char(day, '/YYYY-MM-DD') AS day_name, day::timestamp AT TIME ZONE 'UTC' AS midnight,
     calls * CASE WHEN extract(isodow FROM day) > 5 THEN weekend ELSE 1 END AS expected
   FROM samples, generate_series(0, days - 1) AS back, LATERAL (SELECT last_day - back AS day) AS dated
 ),

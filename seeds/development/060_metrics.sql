@@ -16,7 +16,7 @@ samples AS (
 times AS (
   SELECT id AS project_id, slug, slot / 2.0 AS hour,
     (last_day - back)::timestamp AT TIME ZONE 'UTC' + slot * interval '30 minutes' AS ts,
-    slug || '/' || last_day - back || '/' || slot AS name,
+    slug || to_char(last_day - back, '/YYYY-MM-DD/') || slot AS name,
     -- From 0 at night to 1 at noon.
     greatest(0, sin(pi() * (slot / 2.0 - 5) / 15)) AS daylight
   FROM samples, generate_series(0, days - 1) AS back, generate_series(0, 47) AS slot
