@@ -26,7 +26,13 @@ export async function makeCodeCache(
   const server = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const serving = serve(server);
   const url = `postgres://postgres@127.0.0.1:${server.addr.port}/cache?sslmode=disable`;
-  const lines = [["--version"], ["config"], ["migrate", "--dir", directory, "--wait", "0"]];
+  const lines = [["--version"], ["help"], ["config"], [
+    "migrate",
+    "--dir",
+    directory,
+    "--wait",
+    "0",
+  ]];
   try {
     const options = { cwd: directory, env: { DATABASE_URL: url, NO_COLOR: "1" } };
     await runMaker(maker, [output, JSON.stringify(lines)], options);
