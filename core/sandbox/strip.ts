@@ -5,6 +5,10 @@
 
 import { invalidSource } from "./source_error.ts";
 
+type Stripper = typeof import("amaro");
+
+let stripper: Stripper | undefined;
+
 /** What the stripper throws; it is no `Error`. */
 interface StripError {
   readonly code: string;
@@ -51,10 +55,14 @@ const UNSUPPORTED: readonly [pattern: RegExp, reason: string, hint: string][] = 
  * @throws OperationError `plugin_invalid` with line and column
  */
 export async function stripTypes(text: string, path: string): Promise<string> {
-  const { transformSync } = await import("amaro");
+  stripper ??= await import("amaro");
   try {
-    return transformSync(text, { mode: "strip-only" }).code;
+    return stripper.transformSync(text, { mode: "strip-only" }).code;
   } catch (error) {
+    if (error instanceof RangeError || error instanceof WebAssembly.RuntimeError) {
+      stripper = await anotherStripper();
+      throw invalidSource({ path, line: 1, column: 1 }, { reason: "it is nested too deeply" });
+    }
     if (!isStripError(error)) throw error;
     const place = { path, line: error.startLine, column: error.startColumn + 1 };
     if (error.code !== "UnsupportedSyntax") {
@@ -64,6 +72,19 @@ export async function stripTypes(text: string, path: string): Promise<string> {
       [/./, error.message, "Only types can be taken out: set erasableSyntaxOnly in tsconfig.json"];
     throw invalidSource(place, { reason, hint });
   }
+}
+
+/**
+ * A stripper that was loaded anew. One that ran out of stack has left its memory as it was then, and
+ * would fail for the next plugin, too.
+ */
+async function anotherStripper(): Promise<Stripper> {
+  const { createRequire } = await import("node:module");
+  const require = createRequire(import.meta.url);
+  for (const path of Object.keys(require.cache)) {
+    if (path.includes("/amaro/")) delete require.cache[path];
+  }
+  return require("amaro");
 }
 
 /** The parser's words, in the tool's form: no capital at the start, no period at the end. */

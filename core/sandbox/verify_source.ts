@@ -91,9 +91,6 @@ function attempt<T>(placeOf: (offset: number) => SourcePlace, parse: () => T): T
   try {
     return parse();
   } catch (error) {
-    if (error instanceof RangeError) {
-      throw invalidSource(placeOf(0), { reason: "its expressions are nested too deeply" });
-    }
     if (!(error instanceof SyntaxError) || !("pos" in error) || typeof error.pos !== "number") {
       throw error;
     }
