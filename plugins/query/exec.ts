@@ -9,8 +9,8 @@ import {
   type Session,
 } from "../../core/plugin.ts";
 import { scanSql } from "../sql/scanner.ts";
-import { MOST_WORDS, type SqlStatement, type SqlStatementKind } from "../sql/statement.ts";
-import { execFailure } from "./exec_failure.ts";
+import { MOST_WORDS, type SqlStatement } from "../sql/statement.ts";
+import { controlsTransactions, execFailure } from "./exec_failure.ts";
 
 /** What is run, and how it is shown. */
 export interface ExecOptions {
@@ -112,21 +112,14 @@ function copiesOut({ words, start, end }: SqlStatement, bytes: Uint8Array): bool
     /\)\s*TO\s+STDOUT\b/i.test(new TextDecoder().decode(bytes.subarray(start, end)));
 }
 
-const CONTROL: ReadonlySet<SqlStatementKind> = new Set(
-  ["begin", "commit", "rollback", "savepoint", "prepared"],
-);
 const SETTING: ReadonlySet<string> = new Set(["SET", "RESET"]);
-
-/** Whether the SQL says itself where transactions begin and end. */
-export function controlsTransactions(statements: readonly SqlStatement[]): boolean {
-  return statements.some(({ kind }) => CONTROL.has(kind));
-}
 
 /** What ends with its own transaction would be without effect on the statements after it. */
 function refuseWithoutEffect(statements: readonly SqlStatement[]): void {
   if (statements.length < 2) return;
-  for (const { kind, words: [word = ""], line } of statements) {
-    if (!CONTROL.has(kind) && !SETTING.has(word)) continue;
+  for (const statement of statements) {
+    const { words: [word = ""], line } = statement;
+    if (!controlsTransactions([statement]) && !SETTING.has(word)) continue;
     throw new OperationError(
       `Cannot run ${word} in line ${line} under --read-only: each statement runs in a ` +
         "read-only transaction of its own, which it would be lost with",

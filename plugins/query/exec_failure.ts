@@ -1,8 +1,16 @@
 /** How a statement's failure in `exec` is told. */
 import { type DatabaseError, OperationError } from "../../core/plugin.ts";
 import { locate, type SentText } from "../sql/location.ts";
-import type { SqlStatement } from "../sql/statement.ts";
-import { controlsTransactions } from "./exec.ts";
+import type { SqlStatement, SqlStatementKind } from "../sql/statement.ts";
+
+const CONTROL: ReadonlySet<SqlStatementKind> = new Set(
+  ["begin", "commit", "rollback", "savepoint", "prepared"],
+);
+
+/** Whether the SQL says itself where transactions begin and end. */
+export function controlsTransactions(statements: readonly SqlStatement[]): boolean {
+  return statements.some(({ kind }) => CONTROL.has(kind));
+}
 
 /** What is known of the failure. */
 export interface ExecFailed {
