@@ -1,6 +1,6 @@
 /** Where prepared plugins are kept from run to run. */
 
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { join } from "node:path";
 import {
   makeRunDirectory,
@@ -44,7 +44,7 @@ export interface PreparedNote {
 
 /** The hash of a text, in lower-case hexadecimal. */
 export function sumOf(text: string | Uint8Array): string {
-  return createHash("sha256").update(text).digest("hex");
+  return hash("sha256", text);
 }
 
 /**

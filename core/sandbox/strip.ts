@@ -80,11 +80,13 @@ export async function stripTypes(text: string, path: string): Promise<string> {
  */
 async function anotherStripper(): Promise<Stripper> {
   const { createRequire } = await import("node:module");
-  const require = createRequire(import.meta.url);
-  for (const path of Object.keys(require.cache)) {
-    if (path.includes("/amaro/")) delete require.cache[path];
-  }
-  return require("amaro");
+  const require = createRequire(Deno.mainModule);
+  // By its path: in the compiled program no name leads to it from here.
+  const files = Object.keys(require.cache).filter((path) => /[/\\]amaro[/\\]/.test(path));
+  const entry = files.find((path) => /[/\\]dist[/\\]index\.js$/.test(path));
+  for (const path of files) delete require.cache[path];
+  if (entry === undefined) throw new Error("amaro was loaded, and is not among the modules");
+  return require(entry);
 }
 
 /** The parser's words, in the tool's form: no capital at the start, no period at the end. */

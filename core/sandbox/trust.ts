@@ -4,7 +4,7 @@
  * to a directory may replace what is in it.
  */
 
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { OperationError } from "../plugin.ts";
 import { parseSums, SUMS_FILE } from "./sums.ts";
@@ -69,39 +69,57 @@ export function parseOwner(text: string | undefined): number | undefined {
  */
 export function trustDirectory(directory: string, options: TrustOptions = {}): TrustedDirectory {
   const owners = new Set([0, Deno.uid() ?? 0, options.owner ?? 0]);
-  const check = (path: string) => walk(directory, { path, owners });
+  let isThere: boolean | undefined;
+  const follow = (path: string): Found | undefined => {
+    isThere ??= isTrusted(directory, owners);
+    return isThere ? walk(directory, { path, owners }) : undefined;
+  };
   let sums: Sums | undefined | null = null;
   return {
-    check,
+    check: (path) => follow(path)?.path,
     read(path) {
-      const real = check(path);
-      if (real === undefined) return undefined;
-      const file = readFile(real);
-      if (sums === null) sums = readSums(directory, check);
-      if (sums !== undefined) requireSum(file, { sums, names: [path, real], directory });
+      const found = follow(path);
+      if (found === undefined) return undefined;
+      const file = readFile(found);
+      if (sums === null) sums = readSums(directory, follow);
+      if (sums !== undefined) requireSum(file, { sums, names: [path, found.path], directory });
       return file;
     },
   };
+}
+
+/** What a path leads to. */
+interface Found {
+  /** Without links. */
+  readonly path: string;
+  readonly info: Deno.FileInfo | undefined;
+}
+
+/** Whether the plugin directory is there; what anybody may write to is refused. */
+function isTrusted(directory: string, owners: ReadonlySet<number>): boolean {
+  const info = lstat(directory);
+  if (info === undefined) return false;
+  requireTrusted(directory, { info, owners, mountPoint: true });
+  return true;
 }
 
 /** Follows a path from the directory down, each component checked before what is behind it is asked for. */
 function walk(
   root: string,
   { path, owners }: { readonly path: string; readonly owners: ReadonlySet<number> },
-): string | undefined {
-  const directory = lstat(root);
-  if (directory === undefined) return undefined;
-  requireTrusted(root, { info: directory, owners, mountPoint: true });
+): Found | undefined {
   const pending = componentsBelow(root, path);
   const done: string[] = [];
+  let info: Deno.FileInfo | undefined;
   for (let links = 0; pending.length > 0;) {
     const part = pending.shift() ?? "";
     if (part === "..") {
       if (done.pop() === undefined) throw leaves(path, root);
+      info = undefined;
       continue;
     }
     const at = join(root, ...done, part);
-    const info = lstat(at);
+    info = lstat(at);
     if (info === undefined) return undefined;
     requireTrusted(at, { info, owners, mountPoint: false });
     if (!info.isSymlink) {
@@ -115,7 +133,7 @@ function walk(
       ...isAbsolute(target) ? componentsBelow(root, target, path) : componentsOf(target),
     );
   }
-  return join(root, ...done);
+  return { path: join(root, ...done), info };
 }
 
 /** Whether a path stands in a folder, at any depth; both absolute. */
@@ -194,28 +212,15 @@ export function isMountedReadOnly(directory: string, table: string): boolean {
   return options?.split(",").includes("ro") ?? false;
 }
 
-function readFile(path: string): TrustedFile {
-  using file = openFile(path);
-  const info = file.statSync();
-  if (!info.isFile) throw refused(path, { reason: "it is not a file" });
+/** Reads what is a file; to open a pipe would wait for its other end. */
+function readFile({ path, info }: Found): TrustedFile {
+  if (info?.isFile !== true) throw refused(path, { reason: "it is not a file" });
   if (info.size > FILE_LIMIT) {
     throw refused(path, { reason: `it has ${info.size} bytes, and more than 1 MiB is not loaded` });
   }
-  const bytes = new Uint8Array(info.size);
-  let length = 0;
-  for (let count: number | null = 1; length < bytes.length && count !== null && count > 0;) {
-    count = file.readSync(bytes.subarray(length));
-    length += count ?? 0;
-  }
-  const contents = bytes.subarray(0, length);
-  return { path, bytes: contents, sha256: createHash("sha256").update(contents).digest("hex") };
-}
-
-/** Opens what is a file; to open a pipe would wait for its other end. */
-function openFile(path: string): Deno.FsFile {
-  if (!Deno.lstatSync(path).isFile) throw refused(path, { reason: "it is not a file" });
   try {
-    return Deno.openSync(path);
+    const bytes = Deno.readFileSync(path);
+    return { path, bytes, sha256: hash("sha256", bytes) };
   } catch (error) {
     if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
     throw denied(path);
@@ -231,13 +236,17 @@ interface Sums {
 
 function readSums(
   directory: string,
-  check: (path: string) => string | undefined,
+  follow: (path: string) => Found | undefined,
 ): Sums | undefined {
   const path = join(directory, SUMS_FILE);
-  const real = check(path);
-  if (real === undefined) return undefined;
-  const text = new TextDecoder().decode(readFile(real).bytes);
-  return { base: dirname(real), path, names: parseSums(text, path) };
+  const found = follow(path);
+  if (found === undefined) {
+    if (lstat(path) === undefined) return undefined;
+    // Somebody meant to have a list.
+    throw refused(path, { reason: "it is a link that leads nowhere" });
+  }
+  const text = new TextDecoder().decode(readFile(found).bytes);
+  return { base: dirname(found.path), path, names: parseSums(text, path) };
 }
 
 function requireSum(

@@ -258,9 +258,12 @@ Deno.test("trust: a list that leads out of the directory, or cannot be read, let
     "plugins/SHA256SUMS": { link: "../SHA256SUMS" },
     "other/a.ts": "text",
     "other/SHA256SUMS/x": "",
+    "third/a.ts": "text",
+    "third/SHA256SUMS": { link: "gone" },
   }, ({ path }) => {
     assertRefused(join(path, "plugins"), "a.ts", { reason: /SHA256SUMS": it leads out/ });
     assertRefused(join(path, "other"), "a.ts", { reason: /SHA256SUMS": it is not a file/ });
+    assertRefused(join(path, "third"), "a.ts", { reason: /SHA256SUMS": it is a link that leads/ });
   });
 });
 
