@@ -338,3 +338,39 @@ Deno.test("cache: preparations that meet in one process leave one right copy", a
     assert.equal(names(join(caches, "observatory", "plugins")).length, 2);
   });
 });
+
+Deno.test("cache: what is unchanged needs neither the parser nor the stripper", async () => {
+  await withPlugins(
+    { "a.ts": "export default 1 as number;" },
+    async ({ path, caches, prepare }) => {
+      const script = `
+      import { openPluginCache } from "${join(PROJECT, "core/sandbox/cache.ts")}";
+      import { preparePlugin } from "${join(PROJECT, "core/sandbox/prepare.ts")}";
+      const [directory, caches] = Deno.args;
+      const cache = openPluginCache({ XDG_CACHE_HOME: caches });
+      try {
+        const plugin = { path: directory + "/a.ts", directory };
+        console.log((await preparePlugin(plugin, { cache })).hash);
+      } catch (error) {
+        console.log(error.message);
+      }
+    `;
+      await withFolder({
+        "script.js": script,
+        "map.json": '{ "imports": { "amaro": "./missing.js", "acorn": "./missing.js" } }',
+      }, async (folder) => {
+        const run = async () => {
+          const map = `--import-map=${join(folder.path, "map.json")}`;
+          const { stdout } = await new Deno.Command(Deno.execPath(), {
+            args: ["run", "-A", "--no-config", map, join(folder.path, "script.js"), path, caches],
+            cwd: folder.path,
+          }).output();
+          return new TextDecoder().decode(stdout);
+        };
+        assert.match(await run(), /missing\.js/);
+        const { hash } = await prepare("a.ts");
+        assert.equal(await run(), `${hash}\n`);
+      });
+    },
+  );
+});
