@@ -5,11 +5,13 @@ import {
   type Database,
   type DatabaseNeed,
   OperationError,
+  type Plugins,
   type Result,
 } from "./plugin.ts";
 import type { Configuration } from "./config.ts";
 import type { ClientTools } from "./client_tools.ts";
 import type { Programs } from "./programs.ts";
+import { pluginState } from "./plugin_state.ts";
 import { ask } from "./prompt.ts";
 import type { Run } from "./run.ts";
 import { sleep } from "./sleep.ts";
@@ -28,6 +30,9 @@ export interface ContextOptions {
   readonly shared: SharedDatabaseState;
   /** Runs another command. */
   readonly call: (path: string, input: CommandCall) => Promise<Result>;
+  /** The name of the plugin whose context it is. */
+  readonly plugin: string;
+  readonly plugins: Plugins;
 }
 
 /** Makes the context; `close` ends what it has opened. */
@@ -89,6 +94,8 @@ export function createContext(
       );
       return await (await clientTools).find(name, toolOptions);
     },
+    plugins: options.plugins,
+    state: pluginState(options.plugin, () => context.db),
     prompt: (question) => ask(run, question),
     sleep: (milliseconds) => sleep(milliseconds, signal),
     progress: (state) => run.progress.show(state),

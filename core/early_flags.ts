@@ -12,6 +12,26 @@ export interface EarlyFlags {
   readonly colour: boolean;
 }
 
+/** The flags that must be known before a user's command can be found, by the names of flags. */
+export function pluginFlags(args: readonly string[]): Record<string, unknown> {
+  const end = args.indexOf("--");
+  const words = args.slice(0, end === -1 ? args.length : end);
+  const values = (name: string) =>
+    words.flatMap((word, index) =>
+      word === name
+        ? words[index + 1] ?? []
+        : word.startsWith(`${name}=`)
+        ? word.slice(name.length + 1)
+        : []
+    );
+  const envFile = values("--env-file").at(-1);
+  return {
+    "plugin-dir": values("--plugin-dir"),
+    "no-plugins": words.includes("--no-plugins"),
+    ...(envFile === undefined ? {} : { "env-file": envFile }),
+  };
+}
+
 /** Whether a switch is given, alone or among short ones; behind `--` nothing is a switch. */
 function hasSwitch(args: readonly string[], long: string, short?: string): boolean {
   const end = args.indexOf("--");

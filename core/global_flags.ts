@@ -21,6 +21,13 @@ export const GLOBAL_FLAGS = {
     default: "auto",
     help: "Colours on stderr; auto means on a terminal, unless NO_COLOR is set",
   },
+  "plugin-dir": {
+    type: "string",
+    repeatable: true,
+    placeholder: "DIR",
+    help: "Load the plugins of this directory too",
+  },
+  "no-plugins": { type: "boolean", help: "Load no plugins of users" },
   "env-file": { type: "string", placeholder: "FILE", help: "Read this file instead of .env" },
 } as const satisfies Flags;
 

@@ -4,6 +4,7 @@ import {
   type Context,
   OperationError,
   type Plugin,
+  type Plugins,
   type Result,
 } from "./plugin.ts";
 import { createContext } from "./context.ts";
@@ -13,6 +14,7 @@ import type { SharedDatabaseState } from "./database.ts";
 import type { HostFlagValues } from "./global_flags.ts";
 import type { Caller } from "./call.ts";
 import type { CommandInput } from "./input.ts";
+import { pluginState } from "./plugin_state.ts";
 import type { Run } from "./run.ts";
 
 /** What the commands of one run have in common: the one of the line, and those that it runs. */
@@ -20,6 +22,8 @@ export interface Commands {
   readonly run: Run;
   readonly tree: CommandTree;
   readonly plugins: readonly Plugin[];
+  /** What commands may ask about plugins. */
+  readonly about: Plugins;
   readonly configuration: Configuration;
   readonly wait: number;
   readonly shared: SharedDatabaseState;
@@ -50,7 +54,7 @@ export async function perform<T>(
   take: (result: Result) => T | Promise<T>,
 ): Promise<T> {
   const { run, configuration, wait, shared } = commands;
-  const { entry: { command, path }, input, dryRun } = performed;
+  const { entry: { command, path, plugin }, input, dryRun } = performed;
   for (const secret of input.secrets) run.redactor.add(secret);
   // What writes is begun only under a configuration that is valid as a whole.
   if (command.database === "none") configuration.check();
@@ -66,6 +70,8 @@ export async function perform<T>(
       database: command.database ?? "database",
       wait,
       shared,
+      plugin: plugin.name,
+      plugins: commands.about,
       call: (path, call) => callCommand({ path, call, caller }, commands),
     });
   const { context, close } = contextOf(command.effect === "read" || dryRun);
@@ -157,7 +163,9 @@ async function operate(
   return await runBetweenHooks(work, {
     plugins,
     event: { command: path, effect: command.effect, flags: input.hookFlags, args: input.args },
-    context: () => context,
+    // The same context, but for what each plugin keeps for itself.
+    context: ({ name }) =>
+      Object.create(context, { state: { value: pluginState(name, () => context.db) } }),
     log: run.log,
     redact: (text) => run.redactor.text(text),
   });

@@ -269,6 +269,10 @@ export interface Context {
    * @throws OperationError `client_tool_missing` or `client_tool_outdated`, naming the package
    */
   clientTool(name: ClientToolName, options?: ClientToolOptions): Promise<ClientTool>;
+  /** The plugins of this run. */
+  readonly plugins: Plugins;
+  /** What this plugin keeps with the database from run to run. */
+  readonly state: State;
   /** Asks on the terminal for a line; null where nobody can be asked. */
   prompt(question: string): Promise<string | null>;
   /** Waits so many milliseconds; rejects with the signal's reason when the run is to end. */
@@ -277,6 +281,57 @@ export interface Context {
   progress(state: Progress | null): void;
   /** The current time in milliseconds since 1970. */
   now(): number;
+}
+
+/** The plugins of a run, and what can be asked about a plugin's file. */
+export interface Plugins {
+  /** Every plugin that was found, the built-in ones first, whatever became of it. */
+  list(): Promise<PluginStatus[]>;
+  /** Loads one file as a plugin would be, and tells what it declares or why it cannot be used. */
+  check(path: string): Promise<PluginStatus>;
+  /** The text of this contract, for editors. */
+  contract(): Promise<string>;
+}
+
+/**
+ * What became of a plugin: `ok`; `clash`, when some of its names are taken; otherwise it is not
+ * used: `refused` for the trust in its files, `invalid` for what is in them, `incompatible` with
+ * this version, `failed` when it could not be loaded.
+ */
+export type PluginState = "ok" | "clash" | "refused" | "invalid" | "incompatible" | "failed";
+
+/** One plugin that was found. */
+export interface PluginStatus {
+  readonly name: string;
+  /** Where it comes from: `PLUGINS_DIR` is the project's, `--plugin-dir` the flag's. */
+  readonly source: "built-in" | "system" | "project" | "flag";
+  /** Its file; null for a built-in one. */
+  readonly path: string | null;
+  readonly status: PluginState;
+  /** Why it is not `ok`, and what to do about it. */
+  readonly reason?: string;
+  readonly hint?: string;
+  readonly summary?: string;
+  /** Its commands with their effects. */
+  readonly commands: Readonly<Record<string, Effect>>;
+  /** Its commands whose names are taken, with whose they are. */
+  readonly clashes: Readonly<Record<string, string>>;
+  readonly hooks: readonly string[];
+  readonly permissions: Permissions;
+}
+
+/** Small JSON values by key, kept for one plugin in the tool's own schema. */
+export interface State {
+  /** The value, or undefined when there is none. */
+  get(key: string): Promise<unknown>;
+  /**
+   * Sets a value; undefined removes it.
+   *
+   * @throws OperationError `no_state` where the role may keep no state, or the run is read-only
+   */
+  set(key: string, value: unknown): Promise<void>;
+  /** All keys, sorted. */
+  keys(): Promise<string[]>;
 }
 
 /** The input of a command that another one runs; what is left out has its default. */

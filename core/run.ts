@@ -1,5 +1,5 @@
 /** One run, from the command line to the exit code; readable from top to bottom. */
-import type { Plugin } from "./plugin.ts";
+import { OperationError, type Plugin } from "./plugin.ts";
 import type { Host } from "./host.ts";
 import { earlyFlags } from "./early_flags.ts";
 import { type ErrorReport, EXIT_BUG, EXIT_PROBLEMS, reportOf, SignalError } from "./errors.ts";
@@ -12,9 +12,11 @@ import {
   type CommandEntry,
   type CommandTree,
   findCommand,
+  type FoundCommand,
   splitLeadingFlags,
 } from "./command_tree.ts";
 import type { CommandLine } from "./input.ts";
+import type { UserPlugins } from "./loader.ts";
 import type { Commands } from "./perform.ts";
 
 /** What a test may hand in instead of what the program ships. */
@@ -53,6 +55,7 @@ export async function run(
   host: Host,
   options: RunOptions = {},
 ): Promise<number> {
+  let user: UserPlugins | undefined;
   // 1. How the run speaks is settled first, so that every error is told that way.
   const ending = new AbortController();
   const run = startRun(args, host, ending.signal);
@@ -75,11 +78,18 @@ export async function run(
     if (rest.length === 0 || rest[0] === "help") {
       run.state.command = "help";
       const words = readPlainWords([...leading, ...rest.slice(1)], { name: "help", env: host.env });
+      user = await loadEarly(run, { args, builtIns: plugins, lenient: true });
       const { help } = await import("./help.ts");
-      run.output.result("help", help(words, { tree, builtIns }), run.log.warnings);
+      const known = { tree: user?.tree ?? tree, builtIns: plugins };
+      run.output.result("help", help(words, known), run.log.warnings);
       return 0;
     }
-    const { entry, words } = findCommand(tree, args);
+    let found = tryFindCommand(tree, args);
+    if (found === undefined || found.entry.path === "plugin run") {
+      user = await loadEarly(run, { args, builtIns: plugins, lenient: false });
+      found = await findUserCommand(user, { found, tree, args });
+    }
+    const { entry, words } = found;
     run.state.command = entry.path;
     const line = readCommandLine(words, { entry, env: {} });
     if (line.asks === "version") return await tellVersion(run);
@@ -89,13 +99,74 @@ export async function run(
       run.output.result("help", { data: { text }, text }, run.log.warnings);
       return 0;
     }
-    return await runCommand(run, { entry, words, line, tree, plugins });
+    return await runCommand(run, {
+      entry,
+      words,
+      line,
+      tree,
+      plugins,
+      user: (loaded) => user ??= loaded,
+    });
   } catch (error) {
     return fail(run, endingReport(run, error));
   } finally {
+    await user?.close();
     run.progress.clear();
     stopListening();
   }
+}
+
+interface EarlyLoading {
+  readonly args: readonly string[];
+  readonly builtIns: readonly Plugin[];
+  /** Whether what is wrong is passed over: help is given in any case. */
+  readonly lenient: boolean;
+}
+
+/** Loads the users' plugins before a command is known: it may be one of theirs. */
+async function loadEarly(
+  run: Run,
+  { args, builtIns, lenient }: EarlyLoading,
+): Promise<UserPlugins | undefined> {
+  const { pluginFlags } = await import("./early_flags.ts");
+  const { readConfiguration } = await import("./read_configuration.ts");
+  const { loadUserPlugins } = await import("./user_plugins.ts");
+  const flags = pluginFlags(args);
+  try {
+    const configuration = await readConfiguration(run.host, flags);
+    return await loadUserPlugins({ run, configuration, builtIns, flags });
+  } catch (error) {
+    if (!lenient || !(error instanceof OperationError)) throw error;
+    run.log.warn(`Cannot load plugins: ${error.message}`);
+    return undefined;
+  }
+}
+
+function tryFindCommand(tree: CommandTree, args: readonly string[]): FoundCommand | undefined {
+  try {
+    return findCommand(tree, args);
+  } catch (error) {
+    if (error instanceof OperationError && error.code === "unknown_command") return undefined;
+    throw error;
+  }
+}
+
+/** Finds a command of a user's plugin: by its name, or by `plugin run`. */
+async function findUserCommand(
+  user: UserPlugins | undefined,
+  { found, tree, args }: {
+    readonly found: FoundCommand | undefined;
+    readonly tree: CommandTree;
+    readonly args: readonly string[];
+  },
+): Promise<FoundCommand> {
+  if (found === undefined) return findCommand(user?.tree ?? tree, args);
+  const { leading, rest } = splitLeadingFlags(found.words);
+  // `plugin run --help` is about `plugin run`.
+  if (rest.length === 0) return found;
+  const { commandOfPlugin } = await import("./user_plugins.ts");
+  const { entry, words } = commandOfPlugin(user, rest);
+  return { entry, words: [...leading, ...words] };
 }
 
 async function tellVersion(run: Run): Promise<number> {
@@ -189,12 +260,15 @@ interface CalledByLine {
   readonly words: readonly string[];
   readonly line: CommandLine;
   readonly tree: CommandTree;
+  /** The built-in ones. */
   readonly plugins: readonly Plugin[];
+  /** Keeps the users' plugins to the end of the run; gives those that are loaded already. */
+  readonly user: (loaded: UserPlugins | undefined) => UserPlugins | undefined;
 }
 
 async function runCommand(
   run: Run,
-  { entry, words, line, tree, plugins }: CalledByLine,
+  { entry, words, line, tree, plugins, user }: CalledByLine,
 ): Promise<number> {
   const { host, log } = run;
   const { command, path } = entry;
@@ -211,10 +285,15 @@ async function runCommand(
   const more = Object.values(env).some((value) => value !== undefined);
   const input = (more ? readCommandLine(words, { entry, env }) : line).input();
   const dryRun = input.hostFlags["dry-run"] === true;
+  const source = { run, configuration, builtIns: plugins, flags: line.flags };
+  const { judgeBroken, loadUserPlugins, pluginsOf } = await import("./user_plugins.ts");
+  const users = user(undefined) ?? user(await loadUserPlugins(source));
+  if (users !== undefined) judgeBroken(users, entry, run);
   const commands: Commands = {
     run,
-    tree,
-    plugins,
+    tree: users?.tree ?? tree,
+    plugins: [...plugins, ...users?.plugins ?? []],
+    about: pluginsOf(source, users),
     configuration,
     wait: Math.max(0, input.hostFlags.wait ?? 60),
     shared: { answered: false, held: new Map() },

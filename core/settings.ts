@@ -88,6 +88,11 @@ export const SETTINGS: readonly Setting[] = [
   { name: "DATA_DIR", summary: "The directory of the data files", default: "./data" },
   { name: "PLUGINS_DIR", summary: "The directory of the user's plugins" },
   {
+    name: "PLUGINS_OWNER",
+    summary: "The number of one more user whose plugins are trusted",
+    quiet: true,
+  },
+  {
     name: "PG_BIN_DIR",
     summary: "The directory of the client programs of PostgreSQL, instead of looking for them",
     quiet: true,
