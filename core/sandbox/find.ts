@@ -27,8 +27,12 @@ export interface PluginDirectories {
   readonly given?: readonly string[];
 }
 
+const SYSTEM_PLUGINS = "/etc/observatory/plugins";
+
 /** The directory of the machine's administrator, unless `OBSERVATORY_SYSTEM_PLUGINS` names another. */
-export const SYSTEM_PLUGINS = "/etc/observatory/plugins";
+export function systemPlugins(env: Readonly<Record<string, string | undefined>>): string {
+  return env.OBSERVATORY_SYSTEM_PLUGINS || SYSTEM_PLUGINS;
+}
 
 /** What a file of a plugin is called; the other names are left to shared code, tests and types. */
 const PLUGIN_FILE = /^(?![_.])(?!.*_test\.)(?!.*\.d\.ts$)(?<name>.+)\.(?:ts|js|mjs)$/;

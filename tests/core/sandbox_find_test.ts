@@ -1,6 +1,11 @@
 import assert from "assert";
 import { join } from "node:path";
-import { findPlugins, type FoundPlugin, type PluginDirectories } from "../../core/sandbox/find.ts";
+import {
+  findPlugins,
+  type FoundPlugin,
+  type PluginDirectories,
+  systemPlugins,
+} from "../../core/sandbox/find.ts";
 import { configMap, withFolder } from "./plugin_folder.ts";
 
 /** What was found, by name and path relative to a directory. */
@@ -138,4 +143,10 @@ Deno.test("findPlugins: without the system's directory nothing is said; without 
       });
     }
   });
+});
+
+Deno.test("systemPlugins: the administrator's directory, unless the environment names another", () => {
+  assert.equal(systemPlugins({}), "/etc/observatory/plugins");
+  assert.equal(systemPlugins({ OBSERVATORY_SYSTEM_PLUGINS: "" }), "/etc/observatory/plugins");
+  assert.equal(systemPlugins({ OBSERVATORY_SYSTEM_PLUGINS: "/opt/p" }), "/opt/p");
 });
