@@ -37,6 +37,9 @@ export function systemPlugins(env: Readonly<Record<string, string | undefined>>)
 /** What a file of a plugin is called; the other names are left to shared code, tests and types. */
 const PLUGIN_FILE = /^(?![_.])(?!.*_test\.)(?!.*\.d\.ts$)(?<name>.+)\.(?:ts|js|mjs)$/;
 
+/** Folders that hold no plugin; the last one stands where a file system is mounted. */
+const NO_FOLDER = /^[_.]|^lost\+found$/;
+
 /** The files that make a folder a plugin; the first one there counts. */
 const FOLDER_ENTRIES = ["mod.ts", "mod.js", "mod.mjs"];
 
@@ -91,40 +94,39 @@ function pluginAt(
 ): FoundPlugin | undefined {
   const path = join(directory, name);
   const kind = kindOf(path);
-  // A link that leads nowhere is told of when the plugin is loaded: it may have been a guard.
-  if (kind === "file" || kind === "dangling") {
+  // What cannot be seen is told of when the plugin is loaded: it may be a guard.
+  if (kind === "file" || kind === "unknown") {
     const called = PLUGIN_FILE.exec(name)?.groups?.name;
     return called === undefined ? undefined : { name: called, path, directory, origin };
   }
-  if (kind !== "directory" || /^[_.]/.test(name)) return undefined;
+  if (kind !== "directory" || NO_FOLDER.test(name)) return undefined;
   const entry = FOLDER_ENTRIES.map((file) => join(path, file)).find((file) =>
-    ["file", "dangling"].includes(kindOf(file) ?? "")
+    ["file", "unknown"].includes(kindOf(file) ?? "")
   );
   return entry === undefined ? undefined : { name: basename(path), path: entry, directory, origin };
 }
 
-/** What is at a path, links followed. */
-function kindOf(path: string): "file" | "directory" | "dangling" | "other" | undefined {
+/** What is at a path, links followed; `unknown` when that leads nowhere, or permission is denied. */
+function kindOf(path: string): "file" | "directory" | "unknown" | "other" | undefined {
   try {
     const { isFile, isDirectory } = Deno.statSync(path);
     return isFile ? "file" : isDirectory ? "directory" : "other";
   } catch (error) {
-    if (!(error instanceof Error)) throw error;
-    return isLink(path) ? "dangling" : undefined;
+    return error instanceof Deno.errors.NotFound && !isLink(path) ? undefined : "unknown";
   }
 }
 
 function isLink(path: string): boolean {
   try {
     return Deno.lstatSync(path).isSymlink;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
+  } catch {
+    // It was not there a moment ago.
+    return false;
   }
 }
 
 function realPathOf(path: string): string {
-  return kindOf(path) === "dangling" ? path : Deno.realPathSync(path);
+  return kindOf(path) === "unknown" ? path : Deno.realPathSync(path);
 }
 
 function realDirectory(path: string, origin: PluginOrigin): string | undefined {
@@ -132,7 +134,11 @@ function realDirectory(path: string, origin: PluginOrigin): string | undefined {
   const kind = kindOf(path);
   if (kind === "directory") return Deno.realPathSync(path);
   if (kind === undefined && origin === "system") return undefined;
-  const reason = kind === undefined ? "there is no such directory" : "it is not a directory";
+  const reason = kind === undefined
+    ? "there is no such directory"
+    : kind === "unknown"
+    ? "permission is denied, or it is a link that leads nowhere"
+    : "it is not a directory";
   throw new OperationError(`Cannot read the plugin directory "${path}" (${named}): ${reason}`, {
     kind: "usage",
     code: "plugin_directory_missing",

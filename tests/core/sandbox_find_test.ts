@@ -6,6 +6,7 @@ import {
   type PluginDirectories,
   systemPlugins,
 } from "../../core/sandbox/find.ts";
+import { PROJECT } from "../../tasks/build.ts";
 import { configMap, withFolder } from "./plugin_folder.ts";
 
 /** What was found, by name and path relative to a directory. */
@@ -38,6 +39,7 @@ Deno.test("findPlugins: plugin files and folders, by name, and nothing else", as
     "SHA256SUMS": "",
     "lib/greet.ts": "",
     "deep/er/mod.ts": "",
+    "lost+found/mod.ts": "",
     ".ts": "",
   }, async ({ path }) => {
     assert.deepEqual(await found({ project: path }, path), [
@@ -135,6 +137,13 @@ Deno.test("findPlugins: without the system's directory nothing is said; without 
           `Cannot read the plugin directory "${missing}" (${named}): there is no such directory`,
       });
     }
+    await Deno.symlink("gone", join(path, "link"));
+    for (const directories of [{ system: join(path, "link") }, { given: [join(path, "link")] }]) {
+      await assert.rejects(findPlugins(directories), {
+        kind: "usage",
+        message: /link" \(.*\): permission is denied, or it is a link that leads nowhere$/,
+      });
+    }
     const file = join(path, "file.ts");
     for (const directories of [{ system: file }, { project: file }]) {
       await assert.rejects(findPlugins(directories), {
@@ -143,6 +152,66 @@ Deno.test("findPlugins: without the system's directory nothing is said; without 
       });
     }
   });
+});
+
+Deno.test({
+  name: "findPlugins: what permission is denied to is found, and refused when it is loaded",
+  // Root is denied nothing, but can become somebody else.
+  ignore: Deno.uid() !== 0,
+  async fn() {
+    const script = `
+      import { findPlugins } from "${join(PROJECT, "core/sandbox/find.ts")}";
+      import { trustDirectory } from "${join(PROJECT, "core/sandbox/trust.ts")}";
+      for (const project of Deno.args) {
+        try {
+          for (const { name, path, directory } of await findPlugins({ project })) {
+            try {
+              console.log(name, trustDirectory(directory).read(path)?.path);
+            } catch (error) {
+              console.log(name, error.code, error.message.replace(/^.*": /, ""));
+            }
+          }
+        } catch (error) {
+          console.log(error.name, error.message.replace(/^.*\\W{2} /, ""));
+        }
+      }
+    `;
+    await withFolder({
+      "script.js": script,
+      "mixed/free.ts": "",
+      "mixed/denied.ts": "",
+      "mixed/closed/mod.ts": "",
+      "unlisted/a.ts": "",
+      "unreached/plugins/a.ts": "",
+    }, async ({ path }) => {
+      await Deno.chmod(path, 0o755);
+      await Deno.mkdir(join(path, "cache"));
+      await Deno.chmod(join(path, "cache"), 0o777);
+      await Deno.chmod(join(path, "mixed/denied.ts"), 0o600);
+      await Deno.chmod(join(path, "mixed/closed"), 0o700);
+      await Deno.chmod(join(path, "unlisted"), 0o711);
+      await Deno.chmod(join(path, "unreached"), 0o700);
+      const bundle = join(path, "bundle.js");
+      const bundled = await new Deno.Command(Deno.execPath(), {
+        args: ["bundle", "--quiet", "--output", bundle, join(path, "script.js")],
+      }).output();
+      assert.ok(bundled.success, new TextDecoder().decode(bundled.stderr));
+      const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+        args: ["run", "-A", "--no-config", bundle]
+          .concat(["mixed", "unlisted", "unreached/plugins"].map((name) => join(path, name))),
+        cwd: path,
+        uid: 65534,
+        env: { DENO_DIR: join(path, "cache") },
+      }).output();
+      assert.deepEqual(new TextDecoder().decode(stdout).trim().split("\n"), [
+        "closed plugin_refused permission is denied",
+        "denied plugin_refused permission is denied",
+        `free ${join(path, "mixed/free.ts")}`,
+        "OperationError permission is denied",
+        "OperationError permission is denied, or it is a link that leads nowhere",
+      ], new TextDecoder().decode(stderr));
+    });
+  },
 });
 
 Deno.test("systemPlugins: the administrator's directory, unless the environment names another", () => {
