@@ -15,7 +15,12 @@ import { pluginState } from "./plugin_state.ts";
 import { ask } from "./prompt.ts";
 import type { Run } from "./run.ts";
 import { sleep } from "./sleep.ts";
-import { createDatabase, type RunDatabase, type SharedDatabaseState } from "./database.ts";
+import {
+  createDatabase,
+  type HeldLocks,
+  type RunDatabase,
+  type SharedDatabaseState,
+} from "./database.ts";
 
 /** What the context is made from. */
 export interface ContextOptions {
@@ -28,6 +33,10 @@ export interface ContextOptions {
   readonly wait: number;
   /** What the commands of this run know of the server. */
   readonly shared: SharedDatabaseState;
+  /** Locks of the commands that run this one. */
+  readonly inherited: HeldLocks;
+  /** Takes note of the locks that this one holds. */
+  readonly held: Map<string, AbortSignal>;
   /** Runs another command. */
   readonly call: (path: string, input: CommandCall) => Promise<Result>;
   /** The name of the plugin whose context it is. */
@@ -63,6 +72,8 @@ export function createContext(
         wait: options.wait,
         now: host.now,
         shared: options.shared,
+        inherited: options.inherited,
+        held: options.held,
       });
     },
     files: host.files,

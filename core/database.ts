@@ -33,14 +33,19 @@ export interface DatabaseOptions {
   readonly now: () => number;
   /** What the databases of one run share; by default nothing. */
   readonly shared?: SharedDatabaseState;
+  /** Locks that the command holds which runs this one: it need not wait for them. */
+  readonly inherited?: HeldLocks;
+  /** Takes note of the locks that are held here. */
+  readonly held?: Map<string, AbortSignal>;
 }
+
+/** Locks by database and key, with the signal of their loss. */
+export type HeldLocks = ReadonlyMap<string, AbortSignal>;
 
 /** What all commands of one run know of the server: one may run another. */
 export interface SharedDatabaseState {
   /** Whether the server has answered: it is waited for once. */
   answered: boolean;
-  /** Locks that are held, by database and key, with the signal of their loss. */
-  readonly held: Map<string, AbortSignal>;
 }
 
 /** The database of one run. */
@@ -58,7 +63,7 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
   const closing = new AbortController();
   const ending = AbortSignal.any([signal, closing.signal]);
   const connections = new Set<Connection>();
-  const shared = options.shared ?? { answered: false, held: new Map() };
+  const shared = options.shared ?? { answered: false };
   let beginning: Promise<Connection> | undefined;
   let defaultSession: Promise<Session> | undefined;
   let cancelling: ReturnType<typeof setInterval> | undefined;
@@ -201,9 +206,8 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
     },
     async withLock(lock, work) {
       const id = `${lock.database ?? parameters.database}\0${lock.key}`;
-      // What this run holds already, it need not wait for.
-      const held = shared.held.get(id);
-      if (held !== undefined) return await work(held);
+      const inherited = options.inherited?.get(id);
+      if (inherited !== undefined) return await work(inherited);
       const { holdAdvisoryLock } = await import("./advisory_lock.ts");
       const { database } = lock;
       return await holdAdvisoryLock(lock, {
@@ -212,11 +216,11 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
         log,
         now: options.now,
       }, async (lost) => {
-        shared.held.set(id, lost);
+        options.held?.set(id, lost);
         try {
           return await work(lost);
         } finally {
-          shared.held.delete(id);
+          options.held?.delete(id);
         }
       });
     },

@@ -10,7 +10,7 @@ import {
 import { createContext } from "./context.ts";
 import type { CommandEntry, CommandTree } from "./command_tree.ts";
 import type { Configuration } from "./config.ts";
-import type { SharedDatabaseState } from "./database.ts";
+import type { HeldLocks, SharedDatabaseState } from "./database.ts";
 import type { HostFlagValues } from "./global_flags.ts";
 import type { Caller } from "./call.ts";
 import type { CommandInput } from "./input.ts";
@@ -40,6 +40,8 @@ export interface Performed {
   readonly words?: readonly string[];
   /** Whether another command runs it; nobody is asked to confirm it then. */
   readonly nested?: boolean;
+  /** The locks that are held around it. */
+  readonly inherited?: HeldLocks;
 }
 
 /**
@@ -61,6 +63,8 @@ export async function perform<T>(
   else if (command.effect !== "read") configuration.connection();
   // 6. The context; the database is opened when first used, and closed here.
   const caller: Caller = { path, effect: command.effect, dryRun };
+  const inherited: HeldLocks = performed.inherited ?? new Map();
+  const held = new Map(inherited);
   const contextOf = (readOnly: boolean) =>
     createContext({
       run,
@@ -70,9 +74,11 @@ export async function perform<T>(
       database: command.database ?? "database",
       wait,
       shared,
+      inherited,
+      held,
       plugin: plugin.name,
       plugins: commands.about,
-      call: (path, call) => callCommand({ path, call, caller }, commands),
+      call: (path, call) => callCommand({ path, call, caller, held }, commands),
     });
   const { context, close } = contextOf(command.effect === "read" || dryRun);
   let streams = false;
@@ -94,10 +100,11 @@ export async function perform<T>(
 }
 
 async function callCommand(
-  { path, call, caller }: {
+  { path, call, caller, held }: {
     path: string;
     call: CommandCall;
     caller: Caller;
+    held: HeldLocks;
   },
   commands: Commands,
 ): Promise<Result> {
@@ -115,7 +122,8 @@ async function callCommand(
   const words = wordsOfCall(call, entry, caller);
   const input = readCommandLine(words, { entry, env }).input();
   const dryRun = input.hostFlags["dry-run"] === true;
-  return await perform({ entry, input, dryRun, nested: true }, commands, (result) => result);
+  const nested = { entry, input, dryRun, nested: true, inherited: held };
+  return await perform(nested, commands, (result) => result);
 }
 
 async function tellAndConfirm(

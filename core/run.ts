@@ -296,7 +296,7 @@ async function runCommand(
     about: pluginsOf(source, users),
     configuration,
     wait: Math.max(0, input.hostFlags.wait ?? 60),
-    shared: { answered: false, held: new Map() },
+    shared: { answered: false },
     closers: [],
   };
   try {
