@@ -68,6 +68,11 @@ function say(line: string): void {
   console.log(`\n— ${line}`);
 }
 
+/** The word as typed in a shell. */
+function shellWord(word: string): string {
+  return /^[\w-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
 function failed(words: readonly string[], code: number): number {
   console.error(`\nThe step "observatory ${words.join(" ")}" ended with exit code ${code}`);
   return 1;
@@ -77,7 +82,7 @@ async function step(
   { note, words, env }: { note: string; words: readonly string[]; env: Record<string, string> },
 ): Promise<number> {
   say(note);
-  console.log(`$ observatory ${words.join(" ")}`);
+  console.log(`$ observatory ${words.map(shellWord).join(" ")}`);
   const { code } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "-A", join(project, "main.ts"), ...words],
     cwd: project,
