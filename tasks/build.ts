@@ -5,7 +5,7 @@
 
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { bundleModules, bundleScript } from "./bundle.ts";
+import { bundleModules, bundleScript, PACKAGES, packPackages } from "./bundle.ts";
 import { makeCodeCache } from "./code_cache.ts";
 
 /** The project's root directory. */
@@ -21,6 +21,9 @@ export const BUILDERS: readonly string[] = [
   "tasks/code_cache.ts",
   "tasks/compiled",
 ];
+
+/** What loads the program out of the executable. */
+const LOADERS = join(PROJECT, "tasks", "compiled");
 
 /** What the build writes for `--version`, beside the module that reads it. */
 const BUILD_FACTS = "build.json";
@@ -104,12 +107,14 @@ export async function buildProgram(options: BuildOptions): Promise<Build> {
   try {
     for (const source of SOURCES) await copy(join(project, source), join(stage, source));
     const facts = JSON.stringify(await buildFacts(project));
+    const packages = await packPackages(stage, LOADERS);
     await Deno.mkdir(dirname(path), { recursive: true });
     // Deno refuses to overwrite what it does not take for a program of its own.
     const made = join(stage, "observatory");
     await (isNative(options.target) ? compileScript : compileModules)(stage, {
       ...options,
       facts,
+      packages,
       made,
     });
     await requireMachine(made, options);
@@ -125,21 +130,31 @@ export async function buildProgram(options: BuildOptions): Promise<Build> {
 interface Making extends BuildOptions {
   /** The contents of the file of facts. */
   readonly facts: string;
+  /** The contents of the file of packages. */
+  readonly packages: Uint8Array;
   /** The program to be. */
   readonly made: string;
 }
 
 /** For another machine: its V8 cannot be asked here for a code cache. */
-async function compileModules(stage: string, { facts, made, ...options }: Making): Promise<void> {
+async function compileModules(
+  stage: string,
+  { facts, packages, made, ...options }: Making,
+): Promise<void> {
   const bundle = await bundleModules(stage);
   await Deno.writeTextFile(join(bundle, BUILD_FACTS), facts);
-  await compile(options, { bundle, made, entry: "main.js", include: [BUILD_FACTS] });
+  await Deno.writeFile(join(bundle, PACKAGES), packages);
+  await compile(options, { bundle, made, entry: "main.js", include: [BUILD_FACTS, PACKAGES] });
 }
 
 /** For this machine: with the code cache that a first program makes, of the same runtime. */
-async function compileScript(stage: string, { facts, made, ...options }: Making): Promise<void> {
-  const bundle = await bundleScript(stage, join(PROJECT, "tasks", "compiled"));
+async function compileScript(
+  stage: string,
+  { facts, packages, made, ...options }: Making,
+): Promise<void> {
+  const bundle = await bundleScript(stage, LOADERS);
   await Deno.writeTextFile(join(bundle, BUILD_FACTS), facts);
+  await Deno.writeFile(join(bundle, PACKAGES), packages);
   const maker = join(stage, "maker");
   const include = ["program.js", BUILD_FACTS];
   await compile(options, { bundle, made: maker, entry: "make_cache.ts", include });
@@ -151,7 +166,7 @@ async function compileScript(stage: string, { facts, made, ...options }: Making)
     bundle,
     made,
     entry: "main.ts",
-    include: [...include, "program.cache"],
+    include: [...include, PACKAGES, "program.cache"],
   });
 }
 

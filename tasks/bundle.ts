@@ -1,5 +1,6 @@
 /** Puts the sources together before they are compiled; npm packages stay outside. */
 import { join } from "node:path";
+import { brotliCompressSync, constants } from "node:zlib";
 
 /** Names of functions are kept, so that the stack in a bug report can be read. */
 const FLAGS: readonly string[] = [
@@ -45,15 +46,46 @@ export async function bundleScript(stage: string, loaders: string): Promise<stri
   const text = await Deno.readTextFile(script);
   await Deno.writeTextFile(script, `(function (require, module, exports) {${text}\n})`);
   for await (const { name } of Deno.readDir(loaders)) {
-    await Deno.copyFile(join(loaders, name), join(bundle, name));
+    // That one has been put among the sources.
+    if (name !== "packages.ts") await Deno.copyFile(join(loaders, name), join(bundle, name));
   }
   await copyConfiguration(stage, bundle);
   return bundle;
 }
 
+/** What is packed, as its loader `tasks/compiled/packages.ts` expects it. */
+const PACKED = `export * as acorn from "acorn";
+export { transformSync } from "amaro";
+`;
+
+/** The file of the packed packages, beside the program. */
+export const PACKAGES = "packages.js.br";
+
+/**
+ * Packs the packages that prepare plugins, and has the sources load them from there: most runs need
+ * none of them, and every start would pay for their size.
+ *
+ * @param stage a copy of the sources, which is changed
+ * @returns the packed file's contents
+ */
+export async function packPackages(stage: string, loaders: string): Promise<Uint8Array> {
+  const output = join(stage, "packages.js");
+  await Deno.writeTextFile(join(stage, "packages.ts"), PACKED);
+  await bundle(stage, ["--format=cjs", "--output", output, "packages.ts"]);
+  await Deno.copyFile(join(loaders, "packages.ts"), join(stage, "core/sandbox/packages.ts"));
+  const text = await Deno.readTextFile(output);
+  return brotliCompressSync(`(function (require, module, exports) {${text}\n})`, {
+    params: { [constants.BROTLI_PARAM_LGWIN]: constants.BROTLI_MAX_WINDOW_BITS },
+  });
+}
+
 async function denoBundle(stage: string, args: readonly string[]): Promise<void> {
+  await bundle(stage, [...await packages(stage), ...args]);
+}
+
+async function bundle(stage: string, args: readonly string[]): Promise<void> {
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["bundle", ...FLAGS, ...await packages(stage), ...args],
+    args: ["bundle", ...FLAGS, ...args],
     cwd: stage,
     env: { NO_COLOR: "1" },
     stdin: "null",

@@ -3,9 +3,8 @@
  * was; syntax that means more than types is refused.
  */
 
+import { loadStripper, reloadStripper, type Stripper } from "./packages.ts";
 import { invalidSource } from "./source_error.ts";
-
-type Stripper = typeof import("amaro");
 
 let stripper: Stripper | undefined;
 
@@ -55,12 +54,12 @@ const UNSUPPORTED: readonly [pattern: RegExp, reason: string, hint: string][] = 
  * @throws OperationError `plugin_invalid` with line and column
  */
 export async function stripTypes(text: string, path: string): Promise<string> {
-  stripper ??= await import("amaro");
+  stripper ??= await loadStripper();
   try {
     return stripper.transformSync(text, { mode: "strip-only" }).code;
   } catch (error) {
     if (error instanceof RangeError || error instanceof WebAssembly.RuntimeError) {
-      stripper = await anotherStripper();
+      stripper = await reloadStripper();
       throw invalidSource({ path, line: 1, column: 1 }, { reason: "it is nested too deeply" });
     }
     if (!isStripError(error)) throw error;
@@ -72,21 +71,6 @@ export async function stripTypes(text: string, path: string): Promise<string> {
       [/./, error.message, "Only types can be taken out: set erasableSyntaxOnly in tsconfig.json"];
     throw invalidSource(place, { reason, hint });
   }
-}
-
-/**
- * A stripper that was loaded anew. One that ran out of stack has left its memory as it was then, and
- * would fail for the next plugin, too.
- */
-async function anotherStripper(): Promise<Stripper> {
-  const { createRequire } = await import("node:module");
-  const require = createRequire(Deno.mainModule);
-  // By its path: in the compiled program no name leads to it from here.
-  const files = Object.keys(require.cache).filter((path) => /[/\\]amaro[/\\]/.test(path));
-  const entry = files.find((path) => /[/\\]dist[/\\]index\.js$/.test(path));
-  for (const path of files) delete require.cache[path];
-  if (entry === undefined) throw new Error("amaro was loaded, and is not among the modules");
-  return require(entry);
 }
 
 /** The parser's words, in the tool's form: no capital at the start, no period at the end. */

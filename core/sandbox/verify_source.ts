@@ -7,6 +7,7 @@
 import type { AnyNode, Program } from "acorn";
 import { hiddenImport } from "./hidden_imports.ts";
 import { exportsOf } from "./module_exports.ts";
+import { loadParser } from "./packages.ts";
 import { importOf, type SourceImport, specifierProblem } from "./source_imports.ts";
 import { syntaxReason } from "./strip.ts";
 import {
@@ -34,7 +35,7 @@ export interface VerifiedSource {
  * @throws OperationError `plugin_refused` where it imports what it may not
  */
 export async function verifySource(text: string, path: string): Promise<VerifiedSource> {
-  const { parse, getLineInfo } = await import("acorn");
+  const { parse, getLineInfo } = await loadParser();
   const placeOf = (offset: number): SourcePlace => {
     const { line, column } = getLineInfo(text, offset);
     return { path, line, column: column + 1 };
