@@ -1,0 +1,279 @@
+// @ts-check
+/**
+ * A plugin's context in its worker: the same as a built-in's, its calls sent to the host.
+ *
+ * @import {
+ *   Context, Database, Files, Log, Program, ProgramExit, ProgramOptions, Result, Session
+ * } from "../../plugin.ts"
+ * @import { ErrorData } from "./errors.mjs"
+ * @import { Streams } from "./streams.mjs"
+ */
+
+/**
+ * @typedef {object} Facts what is known of a run from its start
+ * @property {number} signal
+ * @property {boolean} dryRun
+ * @property {boolean} json
+ * @property {Readonly<Record<string, string>>} config
+ * @property {Database["target"]} [target]
+ * @property {ErrorData} [noDatabase] why there is no target
+ */
+
+/**
+ * @typedef {object} Link the way to the host, for one run
+ * @property {(method: string, args: readonly unknown[]) => Promise<unknown>} call
+ * @property {(message: Readonly<Record<string, unknown>>) => void} tell
+ * @property {(work: (given: Given) => Promise<void>) => { id: number, forget: () => void }} offer
+ *   lets the host call a function back
+ * @property {(id: number) => AbortSignal} signal
+ * @property {(data: ErrorData) => Error} unpack
+ * @property {(error: unknown) => boolean} ownFailure whether the host was only told of it
+ * @property {Streams} streams
+ */
+
+/**
+ * @typedef {object} Given what the host calls back with
+ * @property {SessionData} [session]
+ * @property {number} [signal]
+ */
+
+/**
+ * @typedef {object} SessionData
+ * @property {number} id
+ * @property {number} pid
+ */
+
+/**
+ * Makes the context of one run.
+ *
+ * @param {Facts} facts
+ * @param {Link} link
+ * @returns {Context}
+ */
+export function createContext(facts, link) {
+  const signal = link.signal(facts.signal);
+  const db = databaseOf(facts, link);
+  /** @type {Context} */
+  const context = {
+    get db() {
+      if (facts.noDatabase !== undefined) throw link.unpack(facts.noDatabase);
+      return db;
+    },
+    files: filesOf(link),
+    log: logOf(link),
+    config: Object.freeze({
+      get: (/** @type {string} */ name) =>
+        Object.hasOwn(facts.config, name) ? facts.config[name] : undefined,
+      entries: () => asked(link.call("config.entries", [])),
+      problems: () => asked(link.call("config.problems", [])),
+    }),
+    signal,
+    dryRun: facts.dryRun,
+    json: facts.json,
+    async run(path, input) {
+      /** @type {Omit<Result, "rows"> & { rows?: number }} */
+      const { rows, ...result } = await asked(link.call("run", [path, input]));
+      return rows === undefined ? result : { ...result, rows: received(link, rows) };
+    },
+    exec: (program, options) => exec(link, program, options),
+    clientTool: (name, options) => asked(link.call("clientTool", [name, options])),
+    prompt: (question) => asked(link.call("prompt", [question])),
+    sleep: (milliseconds) => sleep(milliseconds, signal),
+    progress: (state) => link.tell({ type: "progress", state }),
+    now: () => Date.now(),
+  };
+  return Object.freeze(context);
+}
+
+/**
+ * What the host answers is of the type that the contract says.
+ *
+ * @template T
+ * @param {Promise<unknown>} answer
+ * @returns {Promise<T>}
+ */
+async function asked(answer) {
+  return /** @type {T} */ (await answer);
+}
+
+/**
+ * @template T
+ * @param {Link} link
+ * @param {number} id
+ * @returns {ReadableStream<T>}
+ */
+function received(link, id) {
+  return link.streams.receive(id, (part) => /** @type {T} */ (part));
+}
+
+/**
+ * @param {Link} link
+ * @returns {Log}
+ */
+function logOf(link) {
+  const at = (/** @type {string} */ level) => (/** @type {string} */ message) =>
+    link.tell({ type: "log", level, text: String(message) });
+  return Object.freeze({
+    debug: at("debug"),
+    info: at("info"),
+    success: at("success"),
+    warn: at("warn"),
+  });
+}
+
+/**
+ * @param {Link} link
+ * @returns {Files}
+ */
+function filesOf(link) {
+  /** @type {Files} */
+  const files = {
+    list: (directory) => asked(link.call("files.list", [directory])),
+    readAll: (paths) => asked(link.call("files.readAll", [paths])),
+    readSmall: (paths, limit) => asked(link.call("files.readSmall", [paths, limit])),
+    stream: async (path) => received(link, await asked(link.call("files.stream", [path]))),
+    create: (path, contents) => asked(link.call("files.create", [path, contents])),
+    inspect: (path) => asked(link.call("files.inspect", [path])),
+  };
+  return Object.freeze(files);
+}
+
+/**
+ * @param {Facts} facts
+ * @param {Link} link
+ * @returns {Database}
+ */
+function databaseOf({ target = { host: "", port: 0, database: "", user: "" } }, link) {
+  /** @type {Database} */
+  const database = {
+    target: Object.freeze(target),
+    query: (sql, params) => asked(link.call("db.query", [sql, params])),
+    session: async (options) => sessionOf(await asked(link.call("db.session", [options])), link),
+    maintenance: async (options) =>
+      sessionOf(await asked(link.call("db.maintenance", [options])), link),
+    transaction: (work, options) =>
+      within(link, {
+        method: "db.transaction",
+        options,
+        work: ({ session }) => {
+          if (session === undefined) throw new TypeError("A transaction came without its session");
+          return work(sessionOf(session, link));
+        },
+      }),
+    stateTable: (table) => asked(link.call("db.stateTable", [table])),
+    withLock: (options, work) =>
+      within(link, {
+        method: "db.withLock",
+        options,
+        work: ({ signal }) => {
+          if (signal === undefined) throw new TypeError("A lock came without its signal");
+          return work(link.signal(signal));
+        },
+      }),
+  };
+  return Object.freeze(database);
+}
+
+/**
+ * Lets the host call `work` back; its result and its failure stay here.
+ *
+ * @template T
+ * @param {Link} link
+ * @param {{ method: string, options: unknown, work: (given: Given) => Promise<T> }} options
+ * @returns {Promise<T>}
+ */
+async function within(link, { method, options, work }) {
+  /** @type {{ value: T } | undefined} */
+  let done;
+  /** @type {{ error: unknown } | undefined} */
+  let failed;
+  const { id, forget } = link.offer(async (given) => {
+    try {
+      done = { value: await work(given) };
+    } catch (error) {
+      failed = { error };
+      throw error;
+    }
+  });
+  try {
+    await link.call(method, [id, options]);
+  } catch (error) {
+    throw failed !== undefined && link.ownFailure(error) ? failed.error : error;
+  } finally {
+    forget();
+  }
+  if (done === undefined) throw new TypeError(`${method} ended without having begun`);
+  return done.value;
+}
+
+/**
+ * @param {SessionData} data
+ * @param {Link} link
+ * @returns {Session}
+ */
+function sessionOf({ id, pid }, link) {
+  /** @type {Session} */
+  const session = {
+    pid,
+    query: (sql, params) => asked(link.call("session.query", [id, sql, params])),
+    pipeline: (steps) =>
+      asked(
+        steps instanceof ReadableStream
+          ? link.call("session.pipelineStream", [id, link.streams.send(steps)])
+          : link.call("session.pipeline", [id, steps]),
+      ),
+    execute: async (sql, params) =>
+      received(link, await asked(link.call("session.execute", [id, sql, params]))),
+    copyIn: (sql, data) => asked(link.call("session.copyIn", [id, sql, link.streams.send(data)])),
+    copyOut: async (sql) => received(link, await asked(link.call("session.copyOut", [id, sql]))),
+    close: () => asked(link.call("session.close", [id])),
+  };
+  return Object.freeze(session);
+}
+
+/**
+ * @param {Link} link
+ * @param {string} program
+ * @param {ProgramOptions} [options]
+ * @returns {Promise<Program>}
+ */
+async function exec(link, program, { stdin, ...options } = {}) {
+  const input = stdin === undefined || stdin === "inherit" ? stdin : link.streams.send(stdin);
+  /** @type {{ id: number, stdout: number, stderr: number }} */
+  const { id, stdout, stderr } = await asked(
+    link.call("exec", [program, { ...options, ...(input === undefined ? {} : { stdin: input }) }]),
+  );
+  /** @type {Promise<ProgramExit>} */
+  const exit = asked(link.call("program.exit", [id]));
+  // Whoever does not ask how it ended is not told of it.
+  exit.catch(() => {});
+  return Object.freeze({
+    stdout: received(link, stdout),
+    stderr: received(link, stderr),
+    exit,
+    stop: () => asked(link.call("program.stop", [id])),
+  });
+}
+
+/** What a timer can wait at most. */
+const LONGEST = 2 ** 31 - 1;
+
+/**
+ * @param {number} milliseconds
+ * @param {AbortSignal} signal
+ * @returns {Promise<void>}
+ */
+function sleep(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", end);
+      resolve();
+    }, Math.min(milliseconds, LONGEST));
+    function end() {
+      clearTimeout(timer);
+      reject(signal.reason);
+    }
+    signal.addEventListener("abort", end, { once: true });
+  });
+}
