@@ -1,5 +1,6 @@
 /** The users' plugins: found, trusted, prepared, and declared; what is wrong with one is its status. */
 import {
+  type CheckedPlugin,
   type Command,
   type Hook,
   OperationError,
@@ -9,6 +10,7 @@ import {
 } from "./plugin.ts";
 import { buildCommandTree, type CommandTree } from "./command_tree.ts";
 import { reportOf } from "./errors.ts";
+import { clashReason, takenNames, withoutTaken } from "./plugin_names.ts";
 import type { PluginCache } from "./sandbox/cache.ts";
 import {
   type CommandDeclaration,
@@ -41,13 +43,10 @@ export interface UserPlugins {
   /** The commands of every usable plugin by its name, those whose names are taken included. */
   readonly byPlugin: ReadonlyMap<string, Plugin>;
   /** Loads one more file, which is not used otherwise. */
-  check(path: FoundPlugin): Promise<PluginStatus>;
+  check(found: FoundPlugin): Promise<CheckedPlugin>;
   /** Ends their workers. */
   close(): Promise<void>;
 }
-
-/** The first words that belong to the program itself. */
-const RESERVED: ReadonlySet<string> = new Set(["help", "version"]);
 
 /**
  * Finds and loads the users' plugins.
@@ -61,7 +60,7 @@ export async function loadPlugins(
   options: LoadOptions,
 ): Promise<UserPlugins> {
   const found = await findPlugins(directories);
-  const locked = [...new Set(found.map(({ directory }) => directory))];
+  const locked = new Set(found.map(({ directory }) => directory));
   const guests: GuestSource[] = [];
   const plugins: Plugin[] = [];
   const byPlugin = new Map<string, Plugin>();
@@ -95,11 +94,7 @@ export async function loadPlugins(
     byPlugin,
     statuses,
     tree: buildCommandTree([...builtIns, ...plugins]),
-    async check(path) {
-      const { status, guest } = await load(path, { ...options, locked });
-      await guest?.end();
-      return status;
-    },
+    check: async (found) => checked(await load(found, { ...options, locked }), builtIns),
     async close() {
       await Promise.all(guests.map((guest) => guest.end()));
       options.cache.close();
@@ -107,68 +102,24 @@ export async function loadPlugins(
   };
 }
 
-/** What no plugin can call itself or its commands any more, with whose it is. */
-interface TakenNames {
-  readonly plugins: Map<string, string>;
-  readonly commands: Map<string, string>;
-  /** Commands that take what follows their names for arguments. */
-  readonly greedy: Set<string>;
-}
-
-function takenNames(builtIns: readonly Plugin[]): TakenNames {
-  const taken: TakenNames = { plugins: new Map(), commands: new Map(), greedy: new Set() };
-  for (const plugin of builtIns) {
-    taken.plugins.set(plugin.name, "a built-in plugin");
-    take(plugin, { taken, owner: "the program itself" });
+/** What there is to tell of one plugin by itself: its names may be taken by the built-in ones alone. */
+function checked({ plugin, status }: Loaded, builtIns: readonly Plugin[]): CheckedPlugin {
+  if (plugin === undefined) return { ...status, declared: {} };
+  const declared = Object.fromEntries(
+    Object.entries(plugin.commands ?? {}).map(([path, { run: _, plan: __, ...command }]) => [
+      path,
+      command,
+    ]),
+  );
+  const taken = takenNames(builtIns);
+  const namesake = taken.plugins.get(plugin.name);
+  if (namesake !== undefined) {
+    return { ...clashed(status, `the name is taken by ${namesake}`), declared };
   }
-  return taken;
-}
-
-function take(plugin: Plugin, { taken, owner }: { taken: TakenNames; owner: string }): void {
-  for (const [path, command] of Object.entries(plugin.commands ?? {})) {
-    for (const name of namesOf(path, command)) {
-      taken.commands.set(name, owner);
-      if (Object.keys(command.args ?? {}).length > 0) taken.greedy.add(name);
-    }
-  }
-}
-
-function namesOf(path: string, command: Command): string[] {
-  return [path, ...command.aliases ?? []];
-}
-
-/** Leaves out the commands whose names are taken: what stood there first is never shadowed. */
-function withoutTaken(
-  plugin: Plugin,
-  taken: TakenNames,
-): { usable: Plugin; clashes: Record<string, string> } {
-  const clashes: Record<string, string> = {};
-  const commands = Object.entries(plugin.commands ?? {}).filter(([path, command]) => {
-    const owner = namesOf(path, command).map((name) => ownerOf(name, taken))
-      .find((each) => each !== undefined);
-    if (owner !== undefined) clashes[path] = owner;
-    return owner === undefined;
-  });
-  const usable = { ...plugin, commands: Object.fromEntries(commands) };
-  take(usable, { taken, owner: `plugin ${plugin.name}` });
-  return { usable, clashes };
-}
-
-function ownerOf(name: string, { commands, greedy }: TakenNames): string | undefined {
-  const words = name.split(" ");
-  if (RESERVED.has(words[0] ?? "")) return "the program itself";
-  const before = words.slice(0, -1).map((_, index) => words.slice(0, index + 1).join(" "));
-  const eater = before.find((prefix) => greedy.has(prefix));
-  return commands.get(name) ?? (eater === undefined ? undefined : commands.get(eater));
-}
-
-function clashReason(plugin: string, clashes: Readonly<Record<string, string>>): string {
-  const [[path, owner] = ["", ""]] = Object.entries(clashes);
-  const more = Object.keys(clashes).length - 1;
-  return `the name "${path}" is taken by ${owner}${
-    more === 0 ? "" : `, and ${more} more are taken`
-  }` +
-    `; \`observatory plugin run ${plugin} ${path}\` reaches it`;
+  const { clashes } = withoutTaken(plugin, taken);
+  return Object.keys(clashes).length === 0
+    ? { ...status, declared }
+    : { ...clashed(status, clashReason(plugin.name, clashes)), clashes, declared };
 }
 
 function clashed(status: PluginStatus, reason: string): PluginStatus {
@@ -181,7 +132,10 @@ interface Loaded {
   readonly guest?: GuestSource;
 }
 
-type Loading = LoadOptions & { readonly locked: readonly string[] };
+type Loading = LoadOptions & {
+  /** The directories of plugins. */
+  readonly locked: ReadonlySet<string>;
+};
 
 async function load(found: FoundPlugin, options: Loading): Promise<Loaded> {
   const { name, path, origin } = found;
@@ -226,12 +180,13 @@ const STATES: Readonly<Record<string, PluginState>> = {
 };
 
 function told(declaration: PluginDeclaration): Omit<PluginStatus, "source" | "path" | "clashes"> {
-  const { name, summary, commands, hooks, permissions } = declaration;
+  const { name, api, summary, commands, hooks, permissions } = declaration;
   const effects = Object.entries(commands).map(([path, { effect }]) => [path, effect] as const);
   return {
     name,
     status: "ok",
     summary,
+    api,
     commands: Object.fromEntries(effects),
     hooks,
     permissions,
@@ -247,7 +202,7 @@ async function declarationOf(
   if (remembered !== undefined) return remembered;
   const { startGuest } = await import("./sandbox/worker.ts");
   // It is given nothing yet: what it needs is not known before it has told.
-  const guest = await startGuest({ ...options, name, plugin: prepared });
+  const guest = await startGuest({ ...options, locked: [], name, plugin: prepared });
   await guest.end();
   options.cache.rememberDeclaration(prepared.hash, guest.declaration);
   return guest.declaration;
@@ -268,8 +223,10 @@ function guestSource(
   return {
     async get() {
       started ??= import("./sandbox/worker.ts").then(async ({ startGuest }) => {
-        const guest = await startGuest({ ...options, name, plugin: prepared, permissions });
-        if (JSON.stringify(guest.declaration) === JSON.stringify(declaration)) return guest;
+        const { lockedPaths } = await import("./sandbox/locked.ts");
+        const locked = lockedPaths([...options.locked], options.cache);
+        const guest = await startGuest({ ...options, locked, name, plugin: prepared, permissions });
+        if (sameDeclaration(guest.declaration, declaration)) return guest;
         await guest.end();
         throw new OperationError(
           `Plugin "${name}" declares something else each time it is loaded`,
@@ -286,6 +243,13 @@ function guestSource(
       await (await started?.catch(() => undefined))?.end();
     },
   };
+}
+
+/** What is remembered has its keys in another order. */
+function sameDeclaration(one: PluginDeclaration, other: PluginDeclaration): boolean {
+  const told = (declaration: PluginDeclaration) =>
+    JSON.stringify(rememberedDeclaration(JSON.parse(JSON.stringify(declaration))));
+  return told(one) === told(other);
 }
 
 /** The plugin as the program knows it; what it does happens in its worker. */

@@ -24,6 +24,12 @@ export interface Commands {
   readonly plugins: readonly Plugin[];
   /** What commands may ask about plugins. */
   readonly about: Plugins;
+  /**
+   * Lets a command be run by another one, or not.
+   *
+   * @throws OperationError of kind `refused`
+   */
+  readonly allow: (entry: CommandEntry) => void;
   readonly configuration: Configuration;
   readonly wait: number;
   readonly shared: SharedDatabaseState;
@@ -116,6 +122,7 @@ async function callCommand(
       code: "unknown_command",
     });
   }
+  commands.allow(entry);
   const { wordsOfCall } = await import("./call.ts");
   const { flagVariables, readCommandLine } = await import("./input.ts");
   const env = flagVariables(entry.command, (name) => configuration.get(name));

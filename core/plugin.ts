@@ -288,9 +288,11 @@ export interface Plugins {
   /** Every plugin that was found, the built-in ones first, whatever became of it. */
   list(): Promise<PluginStatus[]>;
   /** Loads one file as a plugin would be, and tells what it declares or why it cannot be used. */
-  check(path: string): Promise<PluginStatus>;
+  check(path: string): Promise<CheckedPlugin>;
   /** The text of this contract, for editors. */
   contract(): Promise<string>;
+  /** The texts of what tests of plugins are written with, by file name; they import the contract. */
+  testing(): Promise<Readonly<Record<string, string>>>;
 }
 
 /**
@@ -312,12 +314,20 @@ export interface PluginStatus {
   readonly reason?: string;
   readonly hint?: string;
   readonly summary?: string;
+  /** The version of this contract that it is written for, when it could be loaded. */
+  readonly api?: number;
   /** Its commands with their effects. */
   readonly commands: Readonly<Record<string, Effect>>;
   /** Its commands whose names are taken, with whose they are. */
   readonly clashes: Readonly<Record<string, string>>;
   readonly hooks: readonly string[];
   readonly permissions: Permissions;
+}
+
+/** A plugin that was looked at by itself. */
+export interface CheckedPlugin extends PluginStatus {
+  /** Its commands as they are declared; empty when it could not be loaded. */
+  readonly declared: Readonly<Record<string, Omit<Command, "run" | "plan">>>;
 }
 
 /** Small JSON values by key, kept for one plugin in the tool's own schema. */

@@ -85,7 +85,7 @@ export async function run(
       return 0;
     }
     let found = tryFindCommand(tree, args);
-    if (found === undefined || found.entry.path === "plugin run") {
+    if (found === undefined || found.entry.path === "plugin run" || goesOn(found, leading)) {
       user = await loadEarly(run, { args, builtIns: plugins, lenient: false });
       found = await findUserCommand(user, { found, tree, args });
     }
@@ -95,7 +95,7 @@ export async function run(
     if (line.asks === "version") return await tellVersion(run);
     if (line.asks === "help") {
       const { commandHelp } = await import("./help.ts");
-      const text = commandHelp(entry, tree);
+      const text = commandHelp(entry, user?.tree ?? tree);
       run.output.result("help", { data: { text }, text }, run.log.warnings);
       return 0;
     }
@@ -151,6 +151,13 @@ function tryFindCommand(tree: CommandTree, args: readonly string[]): FoundComman
   }
 }
 
+/** Whether a word follows that the command does not take: the name may go on, as a user's command. */
+function goesOn({ entry, words }: FoundCommand, leading: readonly string[]): boolean {
+  const next = words[leading.length];
+  return next !== undefined && !next.startsWith("-") &&
+    Object.keys(entry.command.args ?? {}).length === 0;
+}
+
 /** Finds a command of a user's plugin: by its name, or by `plugin run`. */
 async function findUserCommand(
   user: UserPlugins | undefined,
@@ -160,7 +167,7 @@ async function findUserCommand(
     readonly args: readonly string[];
   },
 ): Promise<FoundCommand> {
-  if (found === undefined) return findCommand(user?.tree ?? tree, args);
+  if (found?.entry.path !== "plugin run") return findCommand(user?.tree ?? tree, args);
   const { leading, rest } = splitLeadingFlags(found.words);
   // `plugin run --help` is about `plugin run`.
   if (rest.length === 0) return found;
@@ -286,14 +293,15 @@ async function runCommand(
   const input = (more ? readCommandLine(words, { entry, env }) : line).input();
   const dryRun = input.hostFlags["dry-run"] === true;
   const source = { run, configuration, builtIns: plugins, flags: line.flags };
-  const { judgeBroken, loadUserPlugins, pluginsOf } = await import("./user_plugins.ts");
-  const users = user(undefined) ?? user(await loadUserPlugins(source));
+  const { judgeBroken, loadFor, pluginsOf, refuseBroken } = await import("./user_plugins.ts");
+  const users = user(undefined) ?? user(await loadFor(entry, source));
   if (users !== undefined) judgeBroken(users, entry, run);
   const commands: Commands = {
     run,
     tree: users?.tree ?? tree,
     plugins: [...plugins, ...users?.plugins ?? []],
     about: pluginsOf(source, users),
+    allow: (called) => users && refuseBroken(users, called),
     configuration,
     wait: Math.max(0, input.hostFlags.wait ?? 60),
     shared: { answered: false },

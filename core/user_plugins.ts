@@ -1,15 +1,12 @@
 /** When the users' plugins are loaded, and what a run does when one of them is broken. */
+import { resolve } from "node:path";
 import { OperationError, type Plugin, type Plugins, type PluginStatus } from "./plugin.ts";
 import type { CommandEntry } from "./command_tree.ts";
 import type { Configuration } from "./config.ts";
 import type { UserPlugins } from "./loader.ts";
 import type { Run } from "./run.ts";
-import type { PluginDirectories } from "./sandbox/find.ts";
+import { type PluginDirectories, systemPlugins } from "./sandbox/find.ts";
 import { shown } from "./shown.ts";
-
-/** Where the machine's administrator puts plugins; the variable names another place. */
-const SYSTEM_DIRECTORY = "/etc/observatory/plugins";
-const SYSTEM_VARIABLE = "OBSERVATORY_SYSTEM_PLUGINS";
 
 /** What plugins are loaded by. */
 export interface PluginSource {
@@ -31,7 +28,7 @@ export async function loadUserPlugins(source: PluginSource): Promise<UserPlugins
   if (flags["no-plugins"] === true) return undefined;
   const project = configuration.get("PLUGINS_DIR");
   const given = Array.isArray(flags["plugin-dir"]) ? flags["plugin-dir"].map(String) : [];
-  const system = host.env[SYSTEM_VARIABLE] ?? SYSTEM_DIRECTORY;
+  const system = systemPlugins(host.env);
   const some = Boolean(project) || given.length > 0 || await host.files.mode(system) !== undefined;
   if (!some) return undefined;
   return await load({ system, project, given }, source);
@@ -77,27 +74,46 @@ function secretFiles({ run: { host }, configuration, flags }: PluginSource): str
     .map((path) => path.startsWith("/") ? path : `${host.cwd}/${path}`);
 }
 
+/** Commands that make the directory of plugins where it is not there yet. */
+const MAKE_DIRECTORY: ReadonlySet<string> = new Set(["plugin new", "plugin types"]);
+
+/** Loads the users' plugins for a command, as {@link loadUserPlugins} does. */
+export async function loadFor(
+  { path }: CommandEntry,
+  source: PluginSource,
+): Promise<UserPlugins | undefined> {
+  try {
+    return await loadUserPlugins(source);
+  } catch (error) {
+    const missing = error instanceof OperationError && error.code === "plugin_directory_missing";
+    if (missing && MAKE_DIRECTORY.has(path)) return undefined;
+    throw error;
+  }
+}
+
 /**
- * Lets a run go on beside broken plugins, with one warning, or not: one of them may be the guard
- * that was to stop what destroys.
+ * Lets a run go on beside broken plugins, with one warning, or not.
+ *
+ * @throws OperationError of kind `refused`, as {@link refuseBroken} does
+ */
+export function judgeBroken(user: UserPlugins, entry: CommandEntry, run: Run): void {
+  const broken = user.statuses.filter(isBroken);
+  if (broken.length === 0 || entry.plugin.name === "plugin") return;
+  refuseBroken(user, entry);
+  run.log.warn(`${countOf(broken)} cannot be used: ${listOf(broken)}`);
+}
+
+/**
+ * Refuses what destroys while a plugin is broken: it may be the guard that was to stop it.
  *
  * @throws OperationError of kind `refused`
  */
-export function judgeBroken(
-  user: UserPlugins,
-  { path, command, plugin }: CommandEntry,
-  run: Run,
-): void {
-  const broken = user.statuses.filter(({ status }) => status !== "ok" && status !== "clash");
-  if (broken.length === 0 || plugin.name === "plugin") return;
-  const list = broken.map(({ name, reason }) => `${shown(name)} (${reason})`).join("; ");
-  const what = broken.length === 1 ? "A plugin" : `${broken.length} plugins`;
-  if (command.effect !== "destroy") {
-    run.log.warn(`${what} cannot be used: ${list}`);
-    return;
-  }
+export function refuseBroken(user: UserPlugins, { path, command }: CommandEntry): void {
+  const broken = user.statuses.filter(isBroken);
+  if (broken.length === 0 || command.effect !== "destroy") return;
+  const what = countOf(broken).toLowerCase();
   throw new OperationError(
-    `Refused: ${path} destroys, and ${what.toLowerCase()} cannot be used: ${list}; nothing was changed`,
+    `Refused: ${path} destroys, and ${what} cannot be used: ${listOf(broken)}; nothing was changed`,
     {
       kind: "refused",
       code: "plugins_broken",
@@ -106,6 +122,19 @@ export function judgeBroken(
       details: { plugins: broken },
     },
   );
+}
+
+function countOf(broken: readonly PluginStatus[]): string {
+  return broken.length === 1 ? "A plugin" : `${broken.length} plugins`;
+}
+
+function listOf(broken: readonly PluginStatus[]): string {
+  return broken.map(({ name, reason }) => `"${name}" (${reason})`).join("; ");
+}
+
+/** Whether its hooks are not called: one whose own name is taken is used no more than one that fails. */
+function isBroken({ status, clashes }: PluginStatus): boolean {
+  return status !== "ok" && (status !== "clash" || Object.keys(clashes).length === 0);
 }
 
 /**
@@ -125,13 +154,15 @@ export function commandOfPlugin(
   }
   const commands = plugin.commands ?? {};
   for (let length = rest.length; length > 0; length--) {
-    const path = rest.slice(0, length).join(" ");
+    const name = rest.slice(0, length).join(" ");
     const found = Object.entries(commands).find(([key, { aliases = [] }]) =>
-      key === path || aliases.includes(path)
+      key === name || aliases.includes(name)
     );
     if (found === undefined) continue;
     const [key, command] = found;
-    return { entry: { path: key, plugin, command }, words: rest.slice(length) };
+    // Its hooks and its help tell it apart from the command that has the name.
+    const path = `plugin run ${plugin.name} ${key}`;
+    return { entry: { path, plugin, command }, words: rest.slice(length) };
   }
   throw unknown(
     `Plugin ${shown(name)} has no command ${shown(rest[0] ?? "")}`,
@@ -154,23 +185,19 @@ export function pluginsOf(source: PluginSource, user: UserPlugins | undefined): 
   return {
     list: () => Promise.resolve([...source.builtIns.map(builtInStatus), ...user?.statuses ?? []]),
     async check(path) {
-      const { basename, dirname, resolve } = await import("node:path");
-      const file = resolve(source.run.host.cwd, path);
-      const folder = /^mod\.(ts|js|mjs)$/.test(basename(file));
+      const { foundAt } = await import("./sandbox/find.ts");
       const loader = user ?? await load({}, source);
       try {
-        return await loader.check({
-          name: folder ? basename(dirname(file)) : basename(file).replace(/\.(ts|js|mjs)$/, ""),
-          path: file,
-          directory: folder ? dirname(dirname(file)) : dirname(file),
-          origin: "flag",
-        });
+        return await loader.check(foundAt(resolve(source.run.host.cwd, path)));
       } finally {
         if (loader !== user) await loader.close();
       }
     },
     async contract() {
       return (await import("./contract_text.ts")).CONTRACT;
+    },
+    async testing() {
+      return (await import("./contract_text.ts")).TESTING;
     },
   };
 }

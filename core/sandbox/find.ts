@@ -1,6 +1,6 @@
 /** Finds the files of the users' plugins; what is in them is not looked at here. */
 
-import { basename, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { OperationError } from "../plugin.ts";
 
 /** Where a plugin's directory was named. */
@@ -65,6 +65,24 @@ export async function findPlugins(directories: PluginDirectories): Promise<Found
     }
   }
   return [...found.values()];
+}
+
+/**
+ * The plugin at a path that is named itself: a file, whatever it is called, or a folder.
+ *
+ * @param path absolute
+ */
+export function foundAt(path: string): FoundPlugin {
+  const entry = kindOf(path) === "directory"
+    ? FOLDER_ENTRIES.map((file) => join(path, file)).find((file) => kindOf(file) === "file") ??
+      join(path, "mod.ts")
+    : path;
+  const inFolder = FOLDER_ENTRIES.includes(basename(entry));
+  const below = inFolder ? join(basename(dirname(entry)), basename(entry)) : basename(entry);
+  const above = inFolder ? dirname(dirname(entry)) : dirname(entry);
+  const directory = kindOf(above) === "directory" ? Deno.realPathSync(above) : above;
+  const name = inFolder ? basename(dirname(entry)) : basename(entry).replace(/\.(ts|js|mjs)$/, "");
+  return { name, path: join(directory, below), directory, origin: "flag" };
 }
 
 function pluginsOf(path: string, origin: PluginOrigin): FoundPlugin[] {
