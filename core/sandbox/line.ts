@@ -10,6 +10,7 @@ import {
   type GuestLimits,
   type TimedWork,
   watchMemory,
+  watchRunaway,
 } from "./limits.ts";
 import { type GuestMessage, isStreamMessage, readMessage } from "./messages.ts";
 import { ProtocolError } from "./shapes.ts";

@@ -18,6 +18,7 @@ import {
 } from "./shapes.ts";
 import {
   commandCall,
+  data,
   id,
   lockOptions,
   maintenanceOptions,
@@ -183,6 +184,21 @@ const METHODS: Readonly<Record<string, Method>> = {
 
   "config.entries": method([], ({ context }) => context.config.entries()),
   "config.problems": method([], ({ context }) => context.config.problems()),
+
+  "plugins.list": method([], ({ context }) => context.plugins.list()),
+  "plugins.contract": method([], ({ context }) => context.plugins.contract()),
+  "plugins.testing": method([], ({ context }) => context.plugins.testing()),
+  "plugins.check": method([path], () =>
+    Promise.reject(
+      new OperationError("Cannot check a plugin from a plugin: it would load any file", {
+        kind: "refused",
+        code: "forbidden",
+      }),
+    )),
+
+  "state.get": method([text()], ({ context }, key) => context.state.get(key)),
+  "state.set": method([text(), data], ({ context }, key, value) => context.state.set(key, value)),
+  "state.keys": method([], ({ context }) => context.state.keys()),
 
   "run": method([text(), commandCall], async ({ context, streams }, path, call) => {
     const { rows, ...result } = await context.run(path, call);

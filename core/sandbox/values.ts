@@ -165,3 +165,10 @@ export function dataProblem(data: unknown): string | undefined {
   }
   return look(data, 0);
 }
+
+/** Data that can be written as JSON. */
+export const data: Check<unknown> = (value) => {
+  const problem = dataProblem(value);
+  if (problem !== undefined) throw new ProtocolError(`a value that ${problem} cannot be written`);
+  return value;
+};

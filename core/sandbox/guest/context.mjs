@@ -77,6 +77,18 @@ export function createContext(facts, link) {
     },
     exec: (program, options) => exec(link, program, options),
     clientTool: (name, options) => asked(link.call("clientTool", [name, options])),
+    plugins: Object.freeze({
+      list: () => asked(link.call("plugins.list", [])),
+      check: (/** @type {string} */ path) => asked(link.call("plugins.check", [path])),
+      contract: () => asked(link.call("plugins.contract", [])),
+      testing: () => asked(link.call("plugins.testing", [])),
+    }),
+    state: Object.freeze({
+      get: (/** @type {string} */ key) => asked(link.call("state.get", [key])),
+      set: (/** @type {string} */ key, /** @type {unknown} */ value) =>
+        asked(link.call("state.set", [key, value])),
+      keys: () => asked(link.call("state.keys", [])),
+    }),
     prompt: (question) => asked(link.call("prompt", [question])),
     sleep: (milliseconds) => sleep(milliseconds, signal),
     progress: (state) => link.tell({ type: "progress", state }),
