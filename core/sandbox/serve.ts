@@ -188,7 +188,7 @@ const METHODS: Readonly<Record<string, Method>> = {
   "plugins.list": method([], ({ context }) => context.plugins.list()),
   "plugins.contract": method([], ({ context }) => context.plugins.contract()),
   "plugins.testing": method([], ({ context }) => context.plugins.testing()),
-  "plugins.check": method([path], () =>
+  "plugins.check": method([path], (_service, _path) =>
     Promise.reject(
       new OperationError("Cannot check a plugin from a plugin: it would load any file", {
         kind: "refused",
