@@ -2,10 +2,11 @@
 import type { Plugin } from "../core/plugin.ts";
 import config from "./config/mod.ts";
 import migrate from "./migrate/mod.ts";
+import plugin from "./plugin/mod.ts";
 import query from "./query/mod.ts";
 import reset from "./reset/mod.ts";
 import seed from "./seed/mod.ts";
 import verify from "./verify/mod.ts";
 
 /** The built-ins in the order that the help lists them. */
-export const builtIns: readonly Plugin[] = [migrate, seed, reset, query, verify, config];
+export const builtIns: readonly Plugin[] = [migrate, seed, reset, query, verify, plugin, config];
