@@ -1,6 +1,7 @@
 /** SQL by hand: files, and psql itself. */
 import { definePlugin } from "../../core/plugin.ts";
 import { exec } from "./exec_command.ts";
+import { script } from "./script_command.ts";
 import { shell } from "./shell_command.ts";
 import { sql } from "./sql_command.ts";
 
@@ -8,5 +9,5 @@ export default definePlugin({
   name: "query",
   api: 1,
   summary: "Run SQL by hand",
-  commands: { "exec": exec, "sql": sql, "shell": shell },
+  commands: { "exec": exec, "sql": sql, "shell": shell, "script": script },
 });

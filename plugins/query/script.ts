@@ -1,4 +1,4 @@
-/** `shell -c PATH`: a script of `SCRIPTS_DIR`, told from SQL and run with the connection. */
+/** `shell -c PATH` and `script`: a script of `SCRIPTS_DIR`, told from SQL and run with the connection. */
 import {
   type Context,
   type FileFacts,
@@ -39,8 +39,19 @@ async function isFile(ctx: Context, path: string): Promise<boolean> {
   return (await ctx.files.inspect(path))?.kind === "file";
 }
 
-async function requireScript(ctx: Context, path: string): Promise<string> {
-  const directory = ctx.config.get("SCRIPTS_DIR") ?? "./scripts";
+/** The directory of the user's scripts. */
+export function scriptsDirectory({ config }: Context): string {
+  return config.get("SCRIPTS_DIR") ?? "./scripts";
+}
+
+/**
+ * Finds a script that may be run.
+ *
+ * @returns its real path
+ * @throws OperationError when it does not lie in `SCRIPTS_DIR`, or is not executable
+ */
+export async function requireScript(ctx: Context, path: string): Promise<string> {
+  const directory = scriptsDirectory(ctx);
   const [facts, root] = await Promise.all([
     ctx.files.inspect(path),
     ctx.files.inspect(directory),
