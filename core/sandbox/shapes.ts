@@ -111,10 +111,11 @@ export function object<R extends Checks, O extends Checks = Record<never, never>
     if (stranger !== undefined) refuse(`no property "${stranger.slice(0, 100)}"`);
     const made: Record<string, unknown> = {};
     for (const [name, check] of Object.entries(all)) {
-      const own = Object.hasOwn(given, name) ? given[name] : undefined;
-      if (own !== undefined || Object.hasOwn(required, name)) {
-        made[name] = checkAt(name, check, own);
-      }
+      const isThere = Object.hasOwn(given, name);
+      const isRequired = Object.hasOwn(required, name);
+      const own = isThere ? given[name] : undefined;
+      if (own !== undefined || isRequired) made[name] = checkAt(name, check, own);
+      if (isRequired && !isThere) refuse(`a property "${name}"`);
     }
     // Each property has just been checked by the check of its name.
     return made as Fields<R> & Partial<Fields<O>>;
