@@ -19,6 +19,7 @@ export const CHECK_NAMES = [
   "encoding",
   "collation",
   "checksums",
+  "plugins",
 ] as const;
 
 /** The name of a check. */

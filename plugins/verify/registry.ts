@@ -6,6 +6,7 @@ import { clock } from "./clock.ts";
 import { connections, indexes, transactionIds } from "./load.ts";
 import { migrations } from "./migrations.ts";
 import type { CheckName } from "./names.ts";
+import { plugins } from "./plugins.ts";
 import { rights } from "./rights.ts";
 import { connection, query, version, writes } from "./server.ts";
 import { checksums, collation, encoding } from "./storage.ts";
@@ -30,4 +31,5 @@ export const CHECKS: Readonly<Record<CheckName, Check>> = {
   "encoding": encoding,
   "collation": collation,
   "checksums": checksums,
+  "plugins": plugins,
 };
