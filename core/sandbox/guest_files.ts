@@ -9,13 +9,21 @@ import harden from "./guest/harden.mjs" with { type: "text" };
 import main from "./guest/main.mjs" with { type: "text" };
 import streams from "./guest/streams.mjs" with { type: "text" };
 
-const FILES: Readonly<Record<string, string>> = {
+const SOURCES = {
   "context.mjs": context,
   "errors.mjs": errors,
   "harden.mjs": harden,
   "main.mjs": main,
   "streams.mjs": streams,
 };
+
+/** As they are kept: their types, which stand in comments, are for here and not for where they run. */
+const FILES: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries(SOURCES).map(([name, text]) => [
+    name,
+    text.replace("// @ts-check", "").replaceAll(/\/\*\*[^]*?\*\//g, ""),
+  ]),
+);
 
 /** Where the guest is kept. */
 export type GuestCache = Pick<PluginCache, "filesOf" | "keep" | "note">;

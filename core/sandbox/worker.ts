@@ -1,14 +1,6 @@
 /** A user's plugin in a worker of its own, from the host's side. */
 
-import type {
-  Arguments,
-  Context,
-  Flags,
-  HookEvent,
-  Input,
-  Permissions,
-  Result,
-} from "../plugin.ts";
+import type { Context, HookEvent, Permissions, Result } from "../plugin.ts";
 import { pathToFileURL } from "node:url";
 import { blame } from "./blame.ts";
 import { OBSERVATORY_COPY } from "./copies.ts";
@@ -45,6 +37,12 @@ export interface GuestOptions {
   readonly debug?: (line: string) => void;
 }
 
+/** What a command is given. */
+export interface GuestInput {
+  readonly flags: Readonly<Record<string, unknown>>;
+  readonly args: Readonly<Record<string, unknown>>;
+}
+
 /** A plugin that has been loaded in its worker. */
 export interface Guest {
   readonly declaration: PluginDeclaration;
@@ -57,9 +55,9 @@ export interface Guest {
    * `plugin_memory` or `plugin_protocol`, naming the plugin and the place in its source
    * @throws the signal's reason, when the run was to end
    */
-  run(command: string, input: Input<Flags, Arguments>, context: Context): Promise<Result>;
+  run(command: string, input: GuestInput, context: Context): Promise<Result>;
   /** Tells what a destroying command is about to do; throws as `run` does. */
-  plan(command: string, input: Input<Flags, Arguments>, context: Context): Promise<string>;
+  plan(command: string, input: GuestInput, context: Context): Promise<string>;
   /** Calls a hook by its full name, such as `after:backup`; throws as `run` does. */
   hook(name: string, event: HookEvent, context: Context): Promise<void>;
   /** Ends it, whatever it does, and closes what it has opened; safe to call twice. */
@@ -122,7 +120,7 @@ function guestOf(
   },
 ): Guest {
   /** The host's own flags are none of the plugin's business: they may hold a password. */
-  function own(command: string, { flags, args }: Input<Flags, Arguments>): unknown {
+  function own(command: string, { flags, args }: GuestInput): unknown {
     const declared = declaration.commands[command]?.flags ?? {};
     return {
       flags: Object.fromEntries(

@@ -51,6 +51,8 @@ const calls = new Map();
 const works = new Map();
 /** @type {Map<number, AbortController>} */
 const controllers = new Map();
+/** What signals were aborted with. */
+const reasons = new WeakSet();
 /** The failures that the host was told of and gives back. */
 const own = new WeakSet();
 const streams = new Streams({ post, pack, unpack: (data) => unpackError(data, classes) });
@@ -60,11 +62,9 @@ const streams = new Streams({ post, pack, unpack: (data) => unpackError(data, cl
  * @returns {ErrorData}
  */
 function pack(thrown) {
-  const data = packError(thrown, classes);
-  for (const { signal } of controllers.values()) {
-    if (signal.aborted && thrown === signal.reason) return { ...data, reason: true };
-  }
-  return { ...data, stack: stackOf(thrown) };
+  const data = { ...packError(thrown, classes), stack: stackOf(thrown) };
+  const isReason = typeof thrown === "object" && thrown !== null && reasons.has(thrown);
+  return isReason ? { ...data, reason: true } : data;
 }
 
 /** @param {unknown} thrown */
@@ -225,6 +225,13 @@ function mapped(record, map) {
   return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value)]));
 }
 
+/** @param {Extract<HostMessage, { type: "abort" }>} message */
+function abort({ signal, error }) {
+  const reason = unpackError(error, classes);
+  reasons.add(reason);
+  controllerOf(signal).abort(reason);
+}
+
 /** @param {HostMessage} message */
 function receive(message) {
   switch (message.type) {
@@ -239,7 +246,7 @@ function receive(message) {
     case "reply":
       return settle(message);
     case "abort":
-      return controllerOf(message.signal).abort(unpackError(message.error, classes));
+      return abort(message);
     case "ping":
       return post({ type: "pong" });
     default:
