@@ -17,6 +17,8 @@ export interface Insertion {
   readonly from: string;
   /** The statement, over rows that an item of FROM gives. */
   sql(rows: string): string;
+  /** Errors that are thrown as they are, since the row at fault need not be known. */
+  passOn?(error: DatabaseError): boolean;
 }
 
 /**
@@ -35,12 +37,23 @@ export async function insertRows(session: Session, insertion: Insertion): Promis
   } catch (error) {
     if (!(error instanceof DatabaseError)) throw error;
     await session.query("ROLLBACK TO SAVEPOINT seed_insert");
+    if (insertion.passOn?.(error)) throw error;
     const ordinal = await offendingRow(session, error, insertion);
-    throw ordinal === undefined ? error : new DatabaseError(error.server, error.step, {
-      ...(error.hint === undefined ? {} : { hint: error.hint }),
-      details: { ordinal },
-    });
+    throw ordinal === undefined ? error : inRow(error, ordinal);
   }
+}
+
+/** The same error with the number of the row, from 1. */
+export function inRow(error: DatabaseError, ordinal: number, hint = error.hint): DatabaseError {
+  return new DatabaseError(error.server, error.step, {
+    ...(hint === undefined ? {} : { hint }),
+    details: { ordinal },
+  });
+}
+
+/** Whether it may be one row that an error is about: it is not about the session or the server. */
+export function isOfRow({ server }: DatabaseError): boolean {
+  return BY_ROW.test(server.sqlstate);
 }
 
 async function offendingRow(
@@ -48,20 +61,24 @@ async function offendingRow(
   error: DatabaseError,
   insertion: Insertion,
 ): Promise<number | undefined> {
-  const { sqlstate } = error.server;
-  if (!BY_ROW.test(sqlstate)) return undefined;
-  return await quietly(
-    session,
-    () =>
-      sqlstate === FOREIGN_KEY
-        ? rowWithoutParent(session, error, insertion)
-        : rowByCounting(session, insertion),
-  );
+  if (!isOfRow(error)) return undefined;
+  return isOfForeignKey(error)
+    ? await rowWithoutParent(session, error, insertion.columns)
+    : await rowByCounting(session, insertion);
 }
 
 /** Values, constraints, and what triggers and functions raise. */
 const BY_ROW = /^(22|23|P0|38|42|44)/;
-const FOREIGN_KEY = "23503";
+
+/** Whether a row refers to one that is not there, or is referred to. */
+export function isOfForeignKey({ server }: DatabaseError): boolean {
+  return server.sqlstate === "23503";
+}
+
+/** Whether a unique or exclusion constraint refuses a row for the sake of another one. */
+export function meetsAnother({ server }: DatabaseError): boolean {
+  return server.sqlstate === "23505" || server.sqlstate === "23P01";
+}
 
 /** Runs what may fail for reasons of its own, such as rights, without spoiling the transaction. */
 async function quietly<T>(session: Session, work: () => Promise<T>): Promise<T | undefined> {
@@ -76,13 +93,21 @@ async function quietly<T>(session: Session, work: () => Promise<T>): Promise<T |
 }
 
 /**
- * Inserts once more while a sequence counts the rows: what it counted stays after the failure. Rows
+ * The row that a statement fails at, as the n-th of those that it is given. It is run once more
+ * while a sequence counts the rows: what it counted stays after the failure. Rows
  * are inserted one by one, in the order of the file, so the last one counted is the one that failed,
  * unless the failure came after all of them.
  */
-async function rowByCounting(
+export async function rowByCounting(
   session: Session,
-  { from, total, sql }: Insertion,
+  insertion: Omit<Insertion, "columns">,
+): Promise<number | undefined> {
+  return await quietly(session, () => countRows(session, insertion));
+}
+
+async function countRows(
+  session: Session,
+  { from, total, sql }: Omit<Insertion, "columns">,
 ): Promise<number | undefined> {
   await session.query("CREATE TEMPORARY SEQUENCE seed_row");
   const counted = `(SELECT * FROM ${from} WHERE nextval('pg_temp.seed_row') > 0 OFFSET 0) s`;
@@ -118,11 +143,22 @@ interface ForeignKeyRow {
   readonly pairs: string;
 }
 
-/** Rows of a statement may refer to each other, so they are not tried one by one. */
-async function rowWithoutParent(
+/**
+ * The first waiting row that refers to nothing by the foreign key of an error. Rows of a statement
+ * may refer to each other, so they are not tried one by one.
+ */
+export async function rowWithoutParent(
+  session: Session,
+  error: DatabaseError,
+  columns: readonly string[],
+): Promise<number | undefined> {
+  return await quietly(session, () => findWithoutParent(session, error, columns));
+}
+
+async function findWithoutParent(
   session: Session,
   { server: { schema = "", table = "", constraint = "" } }: DatabaseError,
-  { columns }: Insertion,
+  columns: readonly string[],
 ): Promise<number | undefined> {
   const { rows: [key] } = await session.query<{ -readonly [K in keyof ForeignKeyRow]: string }>(
     `SELECT c.confrelid::pg_catalog.regclass::text AS referenced,

@@ -4,8 +4,9 @@ import { failureOf } from "./failure.ts";
 import { FileFault } from "./fault.ts";
 import type { SeedFile } from "./files.ts";
 import { type Ledger, record } from "./ledger.ts";
+import type { LeftOut } from "./left_out.ts";
 import type { RowCounts } from "./merge.ts";
-import { lineOfEnd } from "./opened.ts";
+import { lineOf, lineOfEnd } from "./opened.ts";
 import { loadRows } from "./rows.ts";
 import { runScript } from "./script.ts";
 import type { ShownRows } from "./shown_rows.ts";
@@ -15,6 +16,8 @@ import { CopyEnd } from "./source.ts";
 export interface Loaded {
   /** What became of its rows; undefined for SQL. */
   readonly counts?: RowCounts;
+  /** What is to be known of it once it is kept. */
+  readonly warning?: string | undefined;
   /** What its last statement gave; only of SQL. */
   readonly shown?: ShownRows | undefined;
   /** Milliseconds. */
@@ -40,12 +43,26 @@ export async function loadFile(
   options: LoadOptions,
 ): Promise<Loaded> {
   try {
-    return await guarded(context, file, options);
+    const loaded = await guarded(context, file, options);
+    if (loaded.warning !== undefined) context.log.warn(loaded.warning);
+    return loaded;
   } catch (error) {
     throw await failureOf(context, error, { file, loaded: options.loadedBefore });
   } finally {
     context.progress(null);
   }
+}
+
+async function leftOutText(
+  context: Context,
+  file: SeedFile,
+  { rows, constraints, ordinal }: LeftOut,
+): Promise<string> {
+  const line = await lineOf(context, file, { ordinal });
+  const [what, they] = rows === 1 ? ["1 row", "it meets"] : [`${rows} rows`, "they meet"];
+  const place = line === undefined ? "" : rows === 1 ? ` (line ${line})` : ` (first: line ${line})`;
+  return `Left ${what} of ${file.path} alone${place}: ${they} other rows of the table under ` +
+    constraints.join(", ");
 }
 
 async function guarded(context: Context, file: SeedFile, options: LoadOptions): Promise<Loaded> {
@@ -86,7 +103,9 @@ async function inTransaction(
         rows: "counts" in loaded ? sum(loaded.counts) : undefined,
       });
     }
-    return { ...loaded, duration };
+    const leftOut = "leftOut" in loaded ? loaded.leftOut : undefined;
+    const warning = leftOut && await leftOutText(context, file, leftOut);
+    return { ...loaded, duration, warning };
   });
 }
 

@@ -3,10 +3,21 @@
  * there already are left alone, or brought to what the file says.
  */
 import { DatabaseError, type Session } from "../../core/plugin.ts";
-import { insertRows, repeatedKey, rowWithoutKey, WAITING } from "./diagnosis.ts";
+import {
+  inRow,
+  type Insertion,
+  insertRows,
+  meetsAnother,
+  repeatedKey,
+  rowByCounting,
+  rowWithoutKey,
+  WAITING,
+} from "./diagnosis.ts";
 import { FileFault } from "./fault.ts";
-import { quoted, quotedList } from "./names.ts";
-import { columnList, type Key, keyFor, type Target } from "./table.ts";
+import { type LeftOut, leftOutRows } from "./left_out.ts";
+import { type KeyedMerge, type Merge, mergeSql, sameKeySql } from "./merge_sql.ts";
+import { quoted } from "./names.ts";
+import { type Key, keyFor, type Target } from "./table.ts";
 
 /** What became of a file's rows. */
 export interface RowCounts {
@@ -16,10 +27,11 @@ export interface RowCounts {
   readonly untouched: number;
 }
 
-/** What is put where. */
-export interface Merge extends Target {
-  /** What rows that are there are recognised and updated by; without it they are left alone. */
-  readonly key: Key | undefined;
+/** What merging did. */
+export interface Merged {
+  readonly counts: RowCounts;
+  /** Rows that are not there by their key, but that another constraint keeps out. */
+  readonly leftOut: LeftOut | undefined;
 }
 
 /** Makes the table in which the rows wait, with just the columns of the file. */
@@ -40,42 +52,90 @@ export async function mergeWaiting(
   session: Session,
   merge: Merge,
   total: number,
-): Promise<RowCounts> {
+): Promise<Merged> {
+  const counts = await countedMerge(session, merge, total);
+  const key = merge.key ?? keyFor(merge.table, merge.columns.map(({ name }) => name));
+  // Whoever may not look into the table is not to fail for the sake of a warning.
+  const looked = counts.untouched > 0 && key !== undefined && merge.table.readable;
+  return { counts, leftOut: looked ? await leftOutRows(session, merge, key) : undefined };
+}
+
+async function countedMerge(session: Session, merge: Merge, total: number): Promise<RowCounts> {
   const { key } = merge;
-  if (key?.nullsDistinct) await refuseEmptyKey(session, key);
-  const known = key === undefined ? undefined : await countKnown(session, merge, key);
-  const count = await insertWaiting(session, merge, total);
-  if (known === undefined) return { inserted: count, updated: 0, untouched: total - count };
-  // Another session may have added rows between the two statements.
-  const inserted = Math.max(0, Math.min(count, total - known));
-  return { inserted, updated: count - inserted, untouched: total - count };
+  if (key === undefined) {
+    const inserted = await insertWaiting(session, merge, total);
+    return { inserted, updated: 0, untouched: total - inserted };
+  }
+  if (key.nullsDistinct) await refuseEmptyKey(session, key);
+  const known = await countKnown(session, merge, key);
+  try {
+    const count = await insertWaiting(session, merge, total);
+    // Another session may have added rows between the two statements.
+    const inserted = Math.max(0, Math.min(count, total - known));
+    return { inserted, updated: count - inserted, untouched: total - count };
+  } catch (error) {
+    if (error instanceof DatabaseError && meetsAnother(error)) {
+      return await mergeStepwise(session, { ...merge, key }, { total, failure: error });
+    }
+    if (!(error instanceof DatabaseError) || error.server.sqlstate !== UPDATED_TWICE) throw error;
+    await refuseRepeatedKey(session, key);
+    throw error;
+  }
 }
 
 /** What the server says when one statement would update a row twice. */
 const UPDATED_TWICE = "21000";
 
 async function insertWaiting(session: Session, merge: Merge, total: number): Promise<number> {
-  const { key } = merge;
+  return await insertRows(session, {
+    ...wholeMerge(merge, total),
+    ...(merge.key === undefined ? {} : { passOn: meetsAnother }),
+  });
+}
+
+function wholeMerge(merge: Merge, total: number): Insertion {
+  return {
+    total,
+    columns: merge.columns.map(({ name }) => name),
+    from: WAITING,
+    sql: (rows) => mergeSql(merge, rows),
+  };
+}
+
+/**
+ * Merges rows of which some meet others by a constraint that is not the key. One statement inserts
+ * and updates as the rows come, so that it fails at the first of them.
+ */
+async function mergeStepwise(
+  session: Session,
+  merge: KeyedMerge,
+  { total, failure }: { readonly total: number; readonly failure: DatabaseError },
+): Promise<RowCounts> {
+  await refuseRepeatedKey(session, merge.key);
+  const { stepwise } = await import("./stepwise.ts");
   try {
-    return await insertRows(session, {
-      total,
-      columns: merge.columns.map(({ name }) => name),
-      from: WAITING,
-      sql: (rows) => insertSql(merge, rows),
-    });
+    const { inserted, updated } = await stepwise(session, merge);
+    return { inserted, updated, untouched: total - inserted - updated };
   } catch (error) {
-    const twice = error instanceof DatabaseError && error.server.sqlstate === UPDATED_TWICE;
-    const ordinal = twice && key !== undefined ? await repeatedKey(session, key) : undefined;
-    if (key === undefined || ordinal === undefined) throw error;
-    throw new FileFault(
-      `the key (${key.columns.join(", ")}) is the same as in a row before it`,
-      {
-        code: "repeated_key",
-        hint: "Give each key once: it is not clear which of the rows is meant",
-        place: { ordinal },
-      },
-    );
+    if (!(error instanceof DatabaseError) || "ordinal" in error.details) throw error;
+    // A constraint that is checked at the end stands against both ways alike.
+    if (error.server.constraint !== failure.server.constraint) throw error;
+    const ordinal = await rowByCounting(session, wholeMerge(merge, total));
+    throw ordinal === undefined ? error : inRow(error, ordinal);
   }
+}
+
+async function refuseRepeatedKey(session: Session, key: Key): Promise<void> {
+  const ordinal = await repeatedKey(session, key);
+  if (ordinal === undefined) return;
+  throw new FileFault(
+    `the key (${key.columns.join(", ")}) is the same as in a row before it`,
+    {
+      code: "repeated_key",
+      hint: "Give each key once: it is not clear which of the rows is meant",
+      place: { ordinal },
+    },
+  );
 }
 
 async function refuseEmptyKey(session: Session, key: Key): Promise<void> {
@@ -92,44 +152,10 @@ async function refuseEmptyKey(session: Session, key: Key): Promise<void> {
   );
 }
 
-async function countKnown(session: Session, { table }: Merge, key: Key): Promise<number> {
-  const notNull = new Set(table.columns.filter((each) => each.notNull).map(({ name }) => name));
-  const conditions = key.columns.map((column) => {
-    // The plain comparison is the one that an index or a hash table answers.
-    const operator = notNull.has(column) || key.nullsDistinct ? "=" : "IS NOT DISTINCT FROM";
-    return `t.${quoted(column)} ${operator} s.${quoted(column)}`;
-  });
+async function countKnown(session: Session, merge: Merge, key: Key): Promise<number> {
   const { rows: [row] } = await session.query<{ count: bigint }>(
     `SELECT count(*) AS count FROM ${WAITING} s
-     WHERE EXISTS (SELECT FROM ${table.sql} t WHERE ${conditions.join(" AND ")})`,
+     WHERE EXISTS (SELECT FROM ${merge.table.sql} t WHERE ${sameKeySql(merge, key)})`,
   );
   return Number(row?.count ?? 0);
-}
-
-function insertSql(merge: Merge, rows: string): string {
-  const { table, columns } = merge;
-  const list = columnList(columns);
-  const overriding = columns.some(({ identity }) => identity) ? "OVERRIDING SYSTEM VALUE " : "";
-  return `INSERT INTO ${table.sql} AS t (${list}) ${overriding}SELECT ${list} FROM ${rows}` +
-    onConflictSql(merge);
-}
-
-function onConflictSql({ table, columns, key }: Merge): string {
-  const names = columns.map(({ name }) => name);
-  if (key === undefined) {
-    if (!table.deferrable) return " ON CONFLICT DO NOTHING";
-    // Without a key named, the server would look at the deferrable constraints as well.
-    const named = keyFor(table, names);
-    return named === undefined ? "" : ` ON CONFLICT (${quotedList(named.columns)}) DO NOTHING`;
-  }
-  const others = names.filter((name) => !key.columns.includes(name));
-  return ` ON CONFLICT (${quotedList(key.columns)}) ` +
-    (others.length === 0 ? "DO NOTHING" : updateSql(others.map(quoted)));
-}
-
-function updateSql(names: readonly string[]): string {
-  const row = (from: string) => `ROW(${names.map((name) => `${from}.${name}`).join(", ")})::record`;
-  // Compared as they are stored: some types have no other comparison, or one that overlooks things.
-  return `DO UPDATE SET ${names.map((name) => `${name} = excluded.${name}`).join(", ")} ` +
-    `WHERE ${row("t")} OPERATOR(pg_catalog.*<>) ${row("excluded")}`;
 }

@@ -23,8 +23,8 @@ const seed = command({
     "production. Each file is one transaction.\n\n" +
     "A file is loaded once, and again when it has changed. Of a file of rows, those that are in " +
     "the table already are left alone the first time; when the file has changed they are set to " +
-    "what it says, recognised by the primary key or else by a unique constraint. Nothing is " +
-    "ever deleted.\n\n" +
+    "what it says, recognised by the primary key or else by a unique constraint. A row that " +
+    "another constraint keeps out is left alone, too, and told of. Nothing is ever deleted.\n\n" +
     "A CSV file begins with a header of column names; an empty value is null, an empty value in " +
     'quotes ("") is an empty text. A JSONL file has one object in each line, all with the same ' +
     "keys. An SQL file runs as a whole; the rows of its last statement are shown.",

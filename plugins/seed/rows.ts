@@ -3,6 +3,7 @@ import { type Context, DatabaseError, type Session } from "../../core/plugin.ts"
 import { insertRows } from "./diagnosis.ts";
 import { FileFault, inLine } from "./fault.ts";
 import type { SeedFile } from "./files.ts";
+import type { LeftOut } from "./left_out.ts";
 import { makeWaiting, mergeWaiting, type RowCounts } from "./merge.ts";
 import { type OpenedRows, openRows, tableOf } from "./opened.ts";
 import { letGo, type SourceOptions } from "./source.ts";
@@ -28,6 +29,7 @@ export interface RowsOptions {
 /** What was loaded. */
 export interface LoadedRows {
   readonly counts: RowCounts;
+  readonly leftOut?: LeftOut | undefined;
   readonly checksum: string;
 }
 
@@ -178,8 +180,8 @@ async function loadWaiting(work: Work, file: SeedFile, key: Key | undefined): Pr
   const { session, target, opened } = work;
   await makeWaiting(session, target);
   const total = file.type === "csv" ? await copyCsv(work) : await copyJson(work);
-  const counts = await mergeWaiting(session, { ...target, key }, total);
-  return { counts, checksum: opened.checksum() };
+  const merged = await mergeWaiting(session, { ...target, key }, total);
+  return { ...merged, checksum: opened.checksum() };
 }
 
 async function copyCsv({ session, target, opened }: Work): Promise<number> {
