@@ -7,6 +7,7 @@ import { startServer } from "../tasks/server.ts";
 import { type Bench, findBench } from "./subjects.ts";
 import { startSuite } from "./start.ts";
 import { hugeFileSuite, manyPendingSuite, nothingPendingSuite } from "./migrate.ts";
+import { pluginsSuite } from "./plugins.ts";
 import { rowsSuite } from "./rows.ts";
 import { seedCsvSuite } from "./seed_csv.ts";
 
@@ -17,6 +18,7 @@ const SUITES: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   "huge-file": hugeFileSuite,
   "seed-csv": seedCsvSuite,
   "rows": rowsSuite,
+  "plugins": pluginsSuite,
 };
 
 const asked = Deno.args.length > 0 ? Deno.args : Object.keys(SUITES);
