@@ -27,7 +27,7 @@ export const systemFiles: HostFiles = {
       const slash = path.lastIndexOf("/");
       if (slash > 0) makeDirectory(path.slice(0, slash));
       const bytes = typeof contents === "string" ? new TextEncoder().encode(contents) : contents;
-      Deno.writeFileSync(path, bytes, { createNew: true });
+      createSync(path, bytes);
     }),
   readText: (path) => optional("read", path, () => Deno.readTextFileSync(path)),
   mode: (path) => optional("inspect", path, () => Deno.statSync(path).mode ?? undefined),
@@ -41,6 +41,21 @@ async function letSocketsMove(): Promise<void> {
   const { setImmediate } = await import("node:timers");
   for (let turn = 0; turn < TURNS; turn++) {
     await new Promise<void>((resolve) => setImmediate(resolve));
+  }
+}
+
+/** Whoever is told that the file is there may delete what it was made from: it is on the disk then. */
+function createSync(path: string, bytes: Uint8Array): void {
+  const file = Deno.openSync(path, { write: true, createNew: true });
+  try {
+    for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
+    file.syncSync();
+  } catch (error) {
+    // A part of it would be taken for the whole.
+    Deno.removeSync(path);
+    throw error;
+  } finally {
+    file.close();
   }
 }
 
