@@ -69,7 +69,13 @@ async function archiveBatch(
     const day = String(JSON.parse(first).ts).slice(0, 10);
     const file = `${DIRECTORY}/traces-${day}-${crypto.randomUUID()}.jsonl`;
     await ctx.state.set("pending", { file, sha256: await sha256(contents) });
-    await ctx.files.create(file, contents);
+    try {
+      await ctx.files.create(file, contents);
+    } catch (error) {
+      // Where nothing came to be, there is nothing to look after.
+      if (await ctx.files.inspect(file) === undefined) await ctx.state.set("pending", undefined);
+      throw error;
+    }
     return { file, rows: lines.length };
   }, { settings: SETTINGS });
   await ctx.state.set("pending", undefined);
