@@ -37,7 +37,8 @@ function contents(column: string): string {
 const TABLES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   api_keys: {
     name: pseudonym("name"),
-    prefix: pseudonym("prefix"),
+    // At most 16 characters.
+    prefix: `pg_catalog.left(${pseudonym("prefix")}, 16)`,
     // No key that anybody holds has this hash, so none of them works on the copy.
     key_hash: "pg_catalog.sha256(pg_catalog.convert_to($1::text, 'UTF8') || key_hash)",
   },

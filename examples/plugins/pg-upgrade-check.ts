@@ -19,7 +19,8 @@ interface Check {
   readonly remedy: string;
 }
 
-const USERS_OWN = "nspname NOT IN ('pg_catalog', 'information_schema') AND nspname !~ '^pg_toast'";
+const USERS_OWN =
+  "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast'";
 const CLASSES = "pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace";
 const TABLE = "pg_catalog.format('%I.%I', n.nspname, c.relname)";
 
@@ -56,7 +57,7 @@ const CHECKS: readonly Check[] = [
         JOIN pg_catalog.pg_type base
           ON base.oid = coalesce(nullif(t.typbasetype, 0), nullif(t.typelem, 0), t.oid)
         JOIN pg_catalog.pg_namespace bn ON bn.oid = base.typnamespace AND bn.nspname = 'pg_catalog'
-      WHERE c.relkind IN ('r', 'm', 'i') AND n.${USERS_OWN}
+      WHERE c.relkind IN ('r', 'm', 'i') AND ${USERS_OWN}
         AND (base.typname IN ('regcollation', 'regconfig', 'regdictionary', 'regnamespace',
             'regoper', 'regoperator', 'regproc', 'regprocedure')
           OR base.typname = 'aclitem'
@@ -67,7 +68,7 @@ const CHECKS: readonly Check[] = [
     name: "tables made WITH OIDS",
     // The column is there up to version 11 only.
     sql: `SELECT ${TABLE} AS subject FROM ${CLASSES}
-      WHERE pg_catalog.to_jsonb(c) ->> 'relhasoids' = 'true' AND n.${USERS_OWN}`,
+      WHERE pg_catalog.to_jsonb(c) ->> 'relhasoids' = 'true' AND ${USERS_OWN}`,
     remedy: "ALTER TABLE … SET WITHOUT OIDS",
   },
   {
@@ -108,7 +109,7 @@ const CHECKS: readonly Check[] = [
     name: "tables without a key to replicate by",
     method: "logical",
     sql: `SELECT ${TABLE} AS subject FROM ${CLASSES}
-      WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND n.${USERS_OWN}
+      WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND ${USERS_OWN}
         AND (c.relreplident = 'n' OR c.relreplident = 'd' AND NOT EXISTS (
           SELECT FROM pg_catalog.pg_index WHERE indrelid = c.oid AND indisprimary))`,
     remedy: "Add a primary key, or ALTER TABLE … REPLICA IDENTITY",

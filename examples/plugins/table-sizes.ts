@@ -11,7 +11,7 @@ const ORDER = {
   total: "total_bytes DESC",
   table: "table_bytes DESC",
   indexes: "index_bytes DESC",
-  rows: "rows DESC",
+  rows: "rows DESC NULLS LAST",
   name: "schema, name",
 } as const;
 
@@ -25,7 +25,9 @@ const SIZES = `
   ),
   sizes AS (
     SELECT root, count(*)::int - 1 AS parts,
-      sum(greatest(reltuples, 0))::bigint AS rows,
+      -- A parent counts the rows of its partitions once more.
+      CASE WHEN min(reltuples) FILTER (WHERE relkind <> 'p') >= 0
+        THEN sum(reltuples) FILTER (WHERE relkind <> 'p')::bigint END AS rows,
       sum(pg_catalog.pg_table_size(part))::bigint AS table_bytes,
       sum(pg_catalog.pg_indexes_size(part))::bigint AS index_bytes,
       sum(pg_catalog.pg_total_relation_size(part))::bigint AS total_bytes
@@ -43,8 +45,8 @@ interface TableSize {
   readonly name: string;
   /** Partitions or chunks, all levels of them. */
   readonly parts: number;
-  /** As the last VACUUM or ANALYZE has estimated. */
-  readonly rows: bigint;
+  /** As the last VACUUM or ANALYZE has estimated; null before the first. */
+  readonly rows: bigint | null;
   readonly table_bytes: bigint;
   readonly index_bytes: bigint;
   readonly total_bytes: bigint;
@@ -55,7 +57,7 @@ function tableText(sizes: readonly TableSize[]): string {
     ["TABLE", "ROWS", "TABLE SIZE", "INDEXES", "TOTAL"],
     ...sizes.map((size) => [
       `${size.schema}.${size.name}`,
-      `~${size.rows}`,
+      size.rows === null ? "?" : `~${size.rows}`,
       inUnits(size.table_bytes),
       inUnits(size.index_bytes),
       inUnits(size.total_bytes),

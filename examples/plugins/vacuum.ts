@@ -8,8 +8,8 @@ import { command, type Context, definePlugin } from "observatory";
 
 /** Tables that the role may vacuum: its own, or all of them for the database's owner. */
 const BUSIEST = `
-  SELECT pg_catalog.format('%I.%I', schemaname, relname) AS table, n_dead_tup AS dead_rows
-  FROM pg_catalog.pg_stat_user_tables
+  SELECT pg_catalog.format('%I.%I', schemaname, s.relname) AS table, n_dead_tup AS dead_rows
+  FROM pg_catalog.pg_stat_user_tables s
     JOIN pg_catalog.pg_class ON pg_class.oid = relid
     JOIN pg_catalog.pg_database ON datname = pg_catalog.current_database()
   WHERE n_dead_tup >= $1
