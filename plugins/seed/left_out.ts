@@ -28,13 +28,11 @@ export async function leftOutRows(
   target: Target,
   key: Key,
 ): Promise<LeftOut | undefined> {
-  const { rows } = await session.query<{ count: bigint; number: bigint; place: string }>(
-    `SELECT count(*) OVER () AS count, seed_number AS number, seed_place AS place
-     FROM (SELECT row_number() OVER () AS seed_number, ctid::text AS seed_place, *
-             FROM ${WAITING}) s
+  const { rows } = await session.query<{ count: bigint; place: string }>(
+    `SELECT count(*) OVER () AS count, s.ctid::text AS place FROM ${WAITING} s
      WHERE ${key.columns.map((column) => hasValue(key, column)).join(" AND ")}
        AND NOT EXISTS (SELECT FROM ${target.table.sql} t WHERE ${sameKeySql(target, key)})
-     ORDER BY seed_number LIMIT ${TRIED}`,
+     ORDER BY s.ctid LIMIT ${TRIED}`,
   );
   const [first] = rows;
   if (first === undefined) return undefined;
@@ -47,13 +45,20 @@ export async function leftOutRows(
   return {
     rows: Number(first.count),
     constraints: [...constraints].sort(),
-    ordinal: Number(first.number),
+    ordinal: await numberOf(session, first.place),
   };
 }
 
 /** Of rows whose key holds no value it cannot be told whether they are there. */
 function hasValue({ nullsDistinct }: Key, column: string): string {
   return nullsDistinct ? `s.${quoted(column)} IS NOT NULL` : "true";
+}
+
+async function numberOf(session: Session, place: string): Promise<number> {
+  const { rows: [row] } = await session.query<{ number: bigint }>(
+    `SELECT count(*) AS number FROM ${WAITING} WHERE ctid <= '${place}'`,
+  );
+  return Number(row?.number);
 }
 
 async function constraintAgainst(

@@ -53,32 +53,43 @@ export async function mergeWaiting(
   merge: Merge,
   total: number,
 ): Promise<Merged> {
-  const counts = await countedMerge(session, merge, total);
-  const key = merge.key ?? keyFor(merge.table, merge.columns.map(({ name }) => name));
-  // Whoever may not look into the table is not to fail for the sake of a warning.
-  const looked = counts.untouched > 0 && key !== undefined && merge.table.readable;
-  return { counts, leftOut: looked ? await leftOutRows(session, merge, key) : undefined };
+  const { key } = merge;
+  return key === undefined
+    ? await insertNew(session, merge, total)
+    : await updateOrInsert(session, { ...merge, key }, total);
 }
 
-async function countedMerge(session: Session, merge: Merge, total: number): Promise<RowCounts> {
+async function insertNew(session: Session, merge: Merge, total: number): Promise<Merged> {
+  const inserted = await insertWaiting(session, merge, total);
+  const counts = { inserted, updated: 0, untouched: total - inserted };
+  const { table, columns } = merge;
+  const key = keyFor(table, columns.map(({ name }) => name));
+  // Whoever may not look into the table is not to fail for the sake of a warning.
+  const looked = counts.untouched > 0 && table.severalConflicts && table.readable;
+  return {
+    counts,
+    leftOut: looked && key !== undefined ? await leftOutRows(session, merge, key) : undefined,
+  };
+}
+
+async function updateOrInsert(
+  session: Session,
+  merge: KeyedMerge,
+  total: number,
+): Promise<Merged> {
   const { key } = merge;
-  if (key === undefined) {
-    const inserted = await insertWaiting(session, merge, total);
-    return { inserted, updated: 0, untouched: total - inserted };
-  }
   if (key.nullsDistinct) await refuseEmptyKey(session, key);
-  const known = await countKnown(session, merge, key);
+  const known = await countKnown(session, merge);
   try {
     const count = await insertWaiting(session, merge, total);
     // Another session may have added rows between the two statements.
     const inserted = Math.max(0, Math.min(count, total - known));
-    return { inserted, updated: count - inserted, untouched: total - count };
+    const counts = { inserted, updated: count - inserted, untouched: total - count };
+    return { counts, leftOut: undefined };
   } catch (error) {
-    if (error instanceof DatabaseError && meetsAnother(error)) {
-      return await mergeStepwise(session, { ...merge, key }, { total, failure: error });
-    }
-    if (!(error instanceof DatabaseError) || error.server.sqlstate !== UPDATED_TWICE) throw error;
-    await refuseRepeatedKey(session, key);
+    if (!(error instanceof DatabaseError)) throw error;
+    if (meetsAnother(error)) return await mergeStepwise(session, merge, { total, failure: error });
+    if (error.server.sqlstate === UPDATED_TWICE) await refuseRepeatedKey(session, key);
     throw error;
   }
 }
@@ -110,12 +121,13 @@ async function mergeStepwise(
   session: Session,
   merge: KeyedMerge,
   { total, failure }: { readonly total: number; readonly failure: DatabaseError },
-): Promise<RowCounts> {
+): Promise<Merged> {
   await refuseRepeatedKey(session, merge.key);
   const { stepwise } = await import("./stepwise.ts");
   try {
     const { inserted, updated } = await stepwise(session, merge);
-    return { inserted, updated, untouched: total - inserted - updated };
+    const counts = { inserted, updated, untouched: total - inserted - updated };
+    return { counts, leftOut: await leftOutRows(session, merge, merge.key) };
   } catch (error) {
     if (!(error instanceof DatabaseError) || "ordinal" in error.details) throw error;
     // A constraint that is checked at the end stands against both ways alike.
@@ -152,10 +164,10 @@ async function refuseEmptyKey(session: Session, key: Key): Promise<void> {
   );
 }
 
-async function countKnown(session: Session, merge: Merge, key: Key): Promise<number> {
+async function countKnown(session: Session, merge: KeyedMerge): Promise<number> {
   const { rows: [row] } = await session.query<{ count: bigint }>(
     `SELECT count(*) AS count FROM ${WAITING} s
-     WHERE EXISTS (SELECT FROM ${merge.table.sql} t WHERE ${sameKeySql(merge, key)})`,
+     WHERE EXISTS (SELECT FROM ${merge.table.sql} t WHERE ${sameKeySql(merge, merge.key)})`,
   );
   return Number(row?.count ?? 0);
 }

@@ -102,7 +102,8 @@ interface Updates {
 /** Updates rows as long as one that was updated may have made way for another. */
 async function updateKnown(session: Session, merge: KeyedMerge): Promise<Updates> {
   let updated = 0;
-  for (let backwards = false;; backwards = !backwards) {
+  // Forwards is how it has failed already.
+  for (let backwards = true;; backwards = !backwards) {
     const sweep = new Sweep(session, merge, backwards);
     const range = await knownRange(session);
     if (range === undefined) return { updated, blocked: undefined };
@@ -183,8 +184,10 @@ class Sweep {
       return undefined;
     } catch (error) {
       if (!(error instanceof DatabaseError) || !isOfRow(error)) throw error;
-      await this.#session.query("ROLLBACK TO SAVEPOINT seed_step");
-      await this.#session.query("RELEASE SAVEPOINT seed_step");
+      await this.#session.pipeline([
+        { sql: "ROLLBACK TO SAVEPOINT seed_step" },
+        { sql: "RELEASE SAVEPOINT seed_step" },
+      ]);
       return error;
     }
   }

@@ -37,6 +37,8 @@ export interface Table {
   readonly keys: readonly Key[];
   /** Whether a row may conflict with another one. */
   readonly conflicts: boolean;
+  /** Whether it may do so under more than one constraint. */
+  readonly severalConflicts: boolean;
   /** Whether a constraint is deferrable, for which the server knows no ON CONFLICT. */
   readonly deferrable: boolean;
   /** Whether COPY does the same as INSERT: no view, no rules, no row security. */
@@ -51,6 +53,7 @@ interface TableRow {
   readonly name: string;
   readonly plain: boolean;
   readonly conflicts: boolean;
+  readonly severalConflicts: boolean;
   readonly deferrable: boolean;
   readonly readable: boolean;
 }
@@ -65,14 +68,15 @@ export async function lookUpTable(queries: Queries, named: NamedTable): Promise<
     `SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name,
        c.relkind IN ('r', 'p') AND NOT c.relhasrules
          AND NOT pg_catalog.row_security_active(c.oid) AS plain,
-       c.relkind NOT IN ('r') OR EXISTS (
-         SELECT FROM pg_catalog.pg_index i
-          WHERE i.indrelid = c.oid AND (i.indisunique OR i.indisexclusion)) AS conflicts,
+       c.relkind NOT IN ('r') OR u.count > 0 AS conflicts,
+       c.relkind NOT IN ('r') OR u.count > 1 AS "severalConflicts",
        EXISTS (
          SELECT FROM pg_catalog.pg_index i
           WHERE i.indrelid = c.oid AND NOT i.indimmediate) AS deferrable,
        pg_catalog.has_table_privilege(c.oid, 'SELECT') AS readable
-     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace,
+       LATERAL (SELECT count(*) FROM pg_catalog.pg_index i
+                 WHERE i.indrelid = c.oid AND (i.indisunique OR i.indisexclusion)) u
      WHERE c.oid = pg_catalog.to_regclass($1) AND c.relkind IN ('r', 'p', 'v', 'f')`,
     [sqlName(named)],
   );
@@ -84,6 +88,7 @@ export async function lookUpTable(queries: Queries, named: NamedTable): Promise<
     columns,
     keys: sortedKeys(keys, columns),
     conflicts: row.conflicts,
+    severalConflicts: row.severalConflicts,
     deferrable: row.deferrable,
     plain: row.plain,
     readable: row.readable,

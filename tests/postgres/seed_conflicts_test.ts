@@ -1,4 +1,7 @@
 import assert from "assert";
+import { join } from "node:path";
+import { PROJECT } from "../../tasks/build.ts";
+import { migrate } from "../observatory_schema.ts";
 import { type SeedProject, seedProject } from "../seed_project.ts";
 
 const MODELS = `
@@ -232,4 +235,62 @@ Deno.test("seed: lets rows exchange values under a deferrable constraint beside 
     assert.match(stderr, new RegExp(`${place}: duplicate key value violates .* "${name}"`));
   }
   assert.deepEqual(await lines(given, "t"), ["1,2,t", "2,1,f", "3,3,f", "4,4,f"]);
+});
+
+Deno.test("seed: keeps an operator's model beside ours, and activates another version of a prompt", async () => {
+  const read = (path: string) => Deno.readTextFile(join(PROJECT, "seeds", path));
+  const models = await read("base/020_models.csv");
+  const versions = await read("development/040_prompt_versions.jsonl");
+  await using given = await seedProject("SELECT", {
+    "base/020_models.csv": models,
+    "development/010_projects.csv": await read("development/010_projects.csv"),
+    "development/030_prompts.csv": await read("development/030_prompts.csv"),
+    "development/040_prompt_versions.jsonl": versions,
+  });
+  const client = await given.database.connect();
+  try {
+    await migrate(client);
+  } finally {
+    await client.end();
+  }
+  const [, first = "", second = ""] = models.split("\n");
+  const [, provider, name, version] = first.split(",");
+  await given.database.query(
+    `INSERT INTO models (provider, name, version, effective_from, input_price_per_million,
+       output_price_per_million, context_window)
+     VALUES ('${provider}', '${name}', '${version}', '2020-01-01', 77, 77, 77)`,
+  );
+  const warning = /Left 1 row of \S+020_models\.csv alone \(line 2\): .+ under models_current_key/;
+  const all = models.trim().split("\n").length - 1;
+  const loaded = await seeded(given);
+  assert.deepEqual(loaded.counts, [all - 1, 0, 1]);
+  assert.match(loaded.warnings.join(), warning);
+
+  const active = "SELECT version FROM prompt_versions WHERE is_active ORDER BY prompt_id, version";
+  const before = await given.database.query(active);
+  // The first prompt goes back to its first version, which the file has before the one in force.
+  const rows = versions.trim().split("\n").map((line) => JSON.parse(line));
+  const mine = rows.filter((row) => row.prompt_id === rows[0].prompt_id);
+  assert.ok(mine.length > 1 && !mine[0].is_active, "the file's first version is not in force");
+  for (const row of mine) row.is_active = row === mine[0];
+  await given.write({
+    "base/020_models.csv": models.replace(
+      second,
+      second.replace(/,\d[\d.]*,(?=[^,]*,[^,]*,[^,]*$)/, ",1234,"),
+    ),
+    "development/040_prompt_versions.jsonl": rows.map((row) => JSON.stringify(row)).join("\n"),
+  });
+  const changed = await given.seed();
+  assert.equal(changed.exit, 0, changed.stderr);
+  assert.match(changed.stdout, /020_models\.csv: 1 row updated, \d+ left alone/);
+  assert.match(changed.stdout, /040_prompt_versions\.jsonl: 2 rows updated, \d+ left alone/);
+  assert.match(changed.stderr, warning);
+  const after = await given.database.query(active);
+  assert.equal(after.length, before.length);
+  assert.deepEqual(
+    await given.database.query(
+      `SELECT version FROM prompt_versions WHERE is_active AND prompt_id = '${rows[0].prompt_id}'`,
+    ),
+    [{ version: mine[0].version }],
+  );
 });

@@ -8,7 +8,8 @@ await forEachServerVersion(
   async (server) => {
     await using database = await freshDatabase({
       server,
-      sql: "CREATE TABLE t (id int PRIMARY KEY, name text NOT NULL, n int CHECK (n > 0), j json)",
+      sql: "CREATE TABLE t (id int PRIMARY KEY, name text NOT NULL, n int CHECK (n > 0), j json);" +
+        "CREATE UNIQUE INDEX once ON t (n) WHERE n > 90",
     });
     await using directory = await directoryWith({
       "base/1_t.csv": 'id,name,n\n1,"a\nb",1\n2,c,2\n',
@@ -49,5 +50,18 @@ await forEachServerVersion(
       { id: 3, name: "d", n: null, j: { x: [1] } },
       { id: 4, name: "e", n: 4, j: null },
     ]);
+
+    // Row 2 makes way for row 1, and row 6 meets one that nobody wrote here.
+    await database.query("INSERT INTO t VALUES (90, 'mine', 99)");
+    await write("id,name,n\n1,a,92\n2,c,93\n6,g,99\n");
+    assert.equal((await seed()).code, 0);
+    await write("id,name,n\n1,a,93\n2,c,92\n6,g,99\n7,h,-1\n");
+    const refused = (await seed()).answer.error;
+    assert.match(refused.message, /1_t\.csv:5: .*t_n_check/);
+    await write("id,name,n\n6,g,99\n1,a,93\n2,c,2\n7,h,1\n");
+    const last = await seed();
+    const [{ inserted, updated, untouched }] = last.answer.data.files;
+    assert.deepEqual([inserted, updated, untouched], [1, 2, 1]);
+    assert.match(last.stderr, /Left 1 row of \S+1_t\.csv alone \(line 2\): .+ under once/);
   },
 );
