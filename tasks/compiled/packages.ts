@@ -35,7 +35,7 @@ async function unpack(): Promise<Packages> {
     import("node:zlib"),
     import("node:vm"),
   ]);
-  const packed = Deno.readFileSync(new URL("packages.js.br", Deno.mainModule));
+  const packed = await Deno.readFile(new URL("packages.js.br", Deno.mainModule));
   const text = brotliDecompressSync(packed).toString();
   const module: { exports: Partial<Packages> } = { exports: {} };
   new Script(text, { filename: "packages.js" }).runInThisContext()(

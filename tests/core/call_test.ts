@@ -93,7 +93,7 @@ function plugin(events: string[] = []): Plugin {
   };
 }
 
-async function json(words: readonly string[], machine: FakeMachine = {}, events?: string[]) {
+async function json(words: readonly string[], machine?: FakeMachine, events?: string[]) {
   const host = fakeHost(machine);
   const code = await run(["--json", ...words], host, { plugins: [plugin(events)] });
   return { code, ...JSON.parse(host.written.stdout) };
@@ -134,7 +134,7 @@ Deno.test("ctx.run: an input that the command does not take is an error of usage
 
 Deno.test("ctx.run: hooks are called around both commands", async () => {
   const events: string[] = [];
-  await json(["plain"], {}, events);
+  await json(["plain"], undefined, events);
   assert.deepEqual(events, ["before plain", "before inner", "after inner", "after plain"]);
 });
 

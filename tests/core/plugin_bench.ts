@@ -59,7 +59,7 @@ export async function assertNotPrepared(
 ): Promise<void> {
   const error = await prepare(name).then(() => undefined, (reason) => reason);
   assert.ok(error instanceof Error, `${name} was prepared`);
-  assert.equal(error.name, "OperationError", error.stack);
+  assert.equal(error.name, "OperationError", `${error.stack}`);
   assert.ok("code" in error && "hint" in error && "kind" in error);
   assert.equal(error.code, code, error.message);
   assert.equal(error.kind, code === "plugin_refused" ? "refused" : "failed");
