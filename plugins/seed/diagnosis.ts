@@ -94,9 +94,9 @@ async function quietly<T>(session: Session, work: () => Promise<T>): Promise<T |
 
 /**
  * The row that a statement fails at, as the n-th of those that it is given. It is run once more
- * while a sequence counts the rows: what it counted stays after the failure. Rows
- * are inserted one by one, in the order of the file, so the last one counted is the one that failed,
- * unless the failure came after all of them.
+ * while a sequence counts the rows: what it counted stays after the failure. Rows are inserted one
+ * by one, in the order given, so the last one counted is the one that failed, unless the failure
+ * came after all of them.
  */
 export async function rowByCounting(
   session: Session,
