@@ -18,7 +18,6 @@ import {
   rememberedDeclaration,
 } from "./sandbox/declaration.ts";
 import { findPlugins, type FoundPlugin, type PluginDirectories } from "./sandbox/find.ts";
-import type { PreparedPlugin } from "./sandbox/prepare.ts";
 import type { GuestLimits } from "./sandbox/limits.ts";
 import type { Guest } from "./sandbox/worker.ts";
 
@@ -149,11 +148,8 @@ async function load(found: FoundPlugin, options: Loading): Promise<Loaded> {
     permissions: {},
   };
   try {
-    const { preparePlugin } = await import("./sandbox/prepare.ts");
-    const prepared = await preparePlugin(found, { cache: options.cache, owner: options.owner });
-    for (const warning of prepared.warnings) options.debug(warning);
-    const declaration = await declarationOf(prepared, { name, options });
-    const guest = guestSource(prepared, { declaration, options });
+    const { hash, declaration } = await declarationOf(found, options);
+    const guest = guestSource({ ...found, hash }, { declaration, options });
     return {
       plugin: pluginOf(declaration, guest),
       guest,
@@ -195,17 +191,21 @@ function told(declaration: PluginDeclaration): Omit<PluginStatus, "source" | "pa
 
 /** What the plugin declares: remembered by the hash of its sources, or asked of it in a worker. */
 async function declarationOf(
-  prepared: PreparedPlugin,
-  { name, options }: { name: string; options: Loading },
-): Promise<PluginDeclaration> {
-  const remembered = rememberedDeclaration(options.cache.declarationOf(prepared.hash));
-  if (remembered !== undefined) return remembered;
+  found: FoundPlugin,
+  options: Loading,
+): Promise<{ hash: string; declaration: PluginDeclaration }> {
+  const { preparePlugin, unchangedHash } = await import("./sandbox/prepare.ts");
+  const known = unchangedHash(found, options);
+  const remembered = known && rememberedDeclaration(options.cache.declarationOf(known));
+  if (known && remembered) return { hash: known, declaration: remembered };
+  const prepared = await preparePlugin(found, options);
+  for (const warning of prepared.warnings) options.debug(warning);
   const { startGuest } = await import("./sandbox/worker.ts");
   // It is given nothing yet: what it needs is not known before it has told.
-  const guest = await startGuest({ ...options, locked: [], name, plugin: prepared });
+  const guest = await startGuest({ ...options, locked: [], name: found.name, plugin: prepared });
   await guest.end();
   options.cache.rememberDeclaration(prepared.hash, guest.declaration);
-  return guest.declaration;
+  return { hash: prepared.hash, declaration: guest.declaration };
 }
 
 /** The worker of one plugin, started when it is first needed. */
@@ -215,34 +215,44 @@ interface GuestSource {
 }
 
 function guestSource(
-  prepared: PreparedPlugin,
+  found: FoundPlugin & { readonly hash: string },
   { declaration, options }: { declaration: PluginDeclaration; options: Loading },
 ): GuestSource {
   let started: Promise<Guest> | undefined;
-  const { name, permissions } = declaration;
   return {
-    async get() {
-      started ??= import("./sandbox/worker.ts").then(async ({ startGuest }) => {
-        const { lockedPaths } = await import("./sandbox/locked.ts");
-        const locked = lockedPaths([...options.locked], options.cache);
-        const guest = await startGuest({ ...options, locked, name, plugin: prepared, permissions });
-        if (sameDeclaration(guest.declaration, declaration)) return guest;
-        await guest.end();
-        throw new OperationError(
-          `Plugin "${name}" declares something else each time it is loaded`,
-          {
-            code: "plugin_invalid",
-            hint: "Declare the same whatever the time and the machine",
-          },
-        );
-      });
-      return await started;
-    },
+    get: () => started ??= start(found, { declaration, options }),
     async end() {
       // Why it could not be started has been told to whoever needed it.
       await (await started?.catch(() => undefined))?.end();
     },
   };
+}
+
+/** Starts it with what it has declared, if that is still what it declares. */
+async function start(
+  found: FoundPlugin & { readonly hash: string },
+  { declaration, options }: { declaration: PluginDeclaration; options: Loading },
+): Promise<Guest> {
+  const { name, permissions } = declaration;
+  const [{ preparePlugin }, { startGuest }, { lockedPaths }] = await Promise.all([
+    import("./sandbox/prepare.ts"),
+    import("./sandbox/worker.ts"),
+    import("./sandbox/locked.ts"),
+  ]);
+  const plugin = await preparePlugin(found, options);
+  const invalid = (what: string, hint: string) =>
+    new OperationError(`Plugin "${name}" ${what}`, { code: "plugin_invalid", hint });
+  if (plugin.hash !== found.hash) {
+    throw invalid("has been changed since this run began", "Run it again");
+  }
+  const locked = lockedPaths([...options.locked], options.cache);
+  const guest = await startGuest({ ...options, locked, name, plugin, permissions });
+  if (sameDeclaration(guest.declaration, declaration)) return guest;
+  await guest.end();
+  throw invalid(
+    "declares something else each time it is loaded",
+    "Declare the same whatever the time and the machine",
+  );
 }
 
 /** What is remembered has its keys in another order. */

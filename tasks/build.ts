@@ -156,7 +156,7 @@ async function compileScript(
   await Deno.writeTextFile(join(bundle, BUILD_FACTS), facts);
   await Deno.writeFile(join(bundle, PACKAGES), packages);
   const maker = join(stage, "maker");
-  const include = ["program.js", BUILD_FACTS];
+  const include = ["program.js", BUILD_FACTS, PACKAGES];
   await compile(options, { bundle, made: maker, entry: "make_cache.ts", include });
   await requireMachine(maker, options);
   const directory = join(stage, "work");
@@ -166,7 +166,7 @@ async function compileScript(
     bundle,
     made,
     entry: "main.ts",
-    include: [...include, PACKAGES, "program.cache"],
+    include: [...include, "program.cache"],
   });
 }
 

@@ -8,6 +8,25 @@ import { join } from "node:path";
 /** A migration, for the run that the cache is made of. */
 const MIGRATION = { version: "1", file: "1_first.sql", sql: "SELECT 1;\n" };
 
+/** A plugin, for the runs beside one and of its command. */
+const PLUGIN = `import { command, definePlugin } from "observatory";
+export default definePlugin({
+  name: "cached",
+  api: 1,
+  summary: "Say it",
+  commands: {
+    "cached": command({
+      summary: "Say it",
+      examples: [{ line: "observatory cached", note: "say it" }],
+      effect: "read",
+      database: "none",
+      flags: { "often": { type: "number", default: 1, help: "How often" } },
+      run: (_ctx, { flags }) => Promise.resolve({ data: flags.often, text: "said" }),
+    }),
+  },
+});
+`;
+
 /**
  * Runs the usual command lines in `maker`, which is `tasks/compiled/make_cache.ts` compiled, and has
  * it write the cache. The server that they meet is played here.
@@ -26,21 +45,37 @@ export async function makeCodeCache(
   const server = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const serving = serve(server);
   const url = `postgres://postgres@127.0.0.1:${server.addr.port}/cache?sslmode=disable`;
-  const lines = [["--version"], ["help"], ["config"], [
-    "migrate",
-    "--dir",
-    directory,
-    "--wait",
-    "0",
-  ]];
+  const plugins = await writePlugin(directory);
+  const lines = [
+    ["--version"],
+    ["help"],
+    ["config"],
+    ["migrate", "--dir", directory, "--wait", "0"],
+    // What is found for the first time, then again.
+    ["config", "--plugin-dir", plugins],
+    ["config", "--plugin-dir", plugins],
+    ["cached", "--plugin-dir", plugins],
+  ];
   try {
-    const options = { cwd: directory, env: { DATABASE_URL: url, NO_COLOR: "1" } };
+    const env = { DATABASE_URL: url, NO_COLOR: "1", XDG_CACHE_HOME: join(directory, "cache") };
+    const options = { cwd: directory, env };
     await runMaker(maker, [output, JSON.stringify(lines)], options);
     await runMaker(maker, [output], options);
   } finally {
     server.close();
     await serving;
   }
+}
+
+/** Nobody else may write to a plugin, whatever the usual modes of new files are here. */
+async function writePlugin(directory: string): Promise<string> {
+  const plugins = join(directory, "plugins");
+  const file = join(plugins, "cached.ts");
+  await Deno.mkdir(plugins);
+  await Deno.writeTextFile(file, PLUGIN);
+  await Deno.chmod(plugins, 0o755);
+  await Deno.chmod(file, 0o644);
+  return plugins;
 }
 
 async function runMaker(

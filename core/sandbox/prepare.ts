@@ -66,7 +66,7 @@ export async function preparePlugin(
   { cache, owner }: PrepareOptions,
 ): Promise<PreparedPlugin> {
   const trust = trustDirectory(plugin.directory, { owner });
-  const key = sumOf(`${WAY}\n${plugin.directory}\n${plugin.path}`);
+  const key = keyOf(plugin);
   const note = cache.noteOf(key);
   if (isNote(note) && isUnchanged(note, { entry: plugin.path, trust })) {
     const directory = cache.filesOf(note.hash, note.copies);
@@ -76,6 +76,25 @@ export async function preparePlugin(
   const directory = cache.keep(made.note.hash, made.copies);
   cache.note(key, made.note);
   return prepared(made.note, directory);
+}
+
+/**
+ * The hash of a plugin that was prepared before and is unchanged; what was made of it is not looked
+ * at, and has to be prepared before it is run.
+ *
+ * @throws OperationError as {@link preparePlugin} does
+ */
+export function unchangedHash(
+  plugin: Pick<FoundPlugin, "path" | "directory">,
+  { cache, owner }: PrepareOptions,
+): string | undefined {
+  const trust = trustDirectory(plugin.directory, { owner });
+  const note = cache.noteOf(keyOf(plugin));
+  return isNote(note) && isUnchanged(note, { entry: plugin.path, trust }) ? note.hash : undefined;
+}
+
+function keyOf({ directory, path }: Pick<FoundPlugin, "path" | "directory">): string {
+  return sumOf(`${WAY}\n${directory}\n${path}`);
 }
 
 async function make(
