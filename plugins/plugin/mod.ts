@@ -100,7 +100,7 @@ const run = command({
   summary: "Run a command of a plugin, also when its name is taken",
   description: "The command's own flags follow its name; --help after it shows them.",
   examples: [
-    { line: "observatory plugin run vacuum vacuum --table traces", note: "run a command" },
+    { line: "observatory plugin run vacuum vacuum traces", note: "run a command" },
     { line: "observatory plugin run vacuum vacuum --help", note: "show its flags" },
   ],
   effect: "write",
@@ -125,7 +125,11 @@ const sums = command({
     "Where the plugin directory holds SHA256SUMS, a file that it does not name, or that has " +
     "another sum, is refused.",
   examples: [
-    { line: "observatory plugin sums > plugins/SHA256SUMS", note: "approve the files as they are" },
+    {
+      line: "observatory plugin sums",
+      note: "redirect it to SHA256SUMS there to approve the files",
+    },
+    { line: "observatory plugin sums --dir ops/plugins", note: "of another directory" },
   ],
   effect: "read",
   database: "none",
