@@ -79,6 +79,7 @@ export async function run(
       run.state.command = "help";
       const words = readPlainWords([...leading, ...rest.slice(1)], { name: "help", env: host.env });
       user = await loadEarly(run, { args, builtIns: plugins, lenient: true });
+      if (user !== undefined) (await import("./user_plugins.ts")).warnOfBroken(user, run);
       const { help } = await import("./help.ts");
       const known = { tree: user?.tree ?? tree, builtIns: plugins };
       run.output.result("help", help(words, known), run.log.warnings);

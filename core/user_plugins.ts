@@ -97,10 +97,16 @@ export async function loadFor(
  * @throws OperationError of kind `refused`, as {@link refuseBroken} does
  */
 export function judgeBroken(user: UserPlugins, entry: CommandEntry, run: Run): void {
-  const broken = user.statuses.filter(isBroken);
-  if (broken.length === 0 || entry.plugin.name === "plugin") return;
+  // Those commands tell of them, or mend them.
+  if (entry.plugin.name === "plugin") return;
   refuseBroken(user, entry);
-  run.log.warn(`${countOf(broken)} cannot be used: ${listOf(broken)}`);
+  warnOfBroken(user, run);
+}
+
+/** Tells of broken plugins in one line. */
+export function warnOfBroken(user: UserPlugins, { log }: Pick<Run, "log">): void {
+  const broken = user.statuses.filter(isBroken);
+  if (broken.length > 0) log.warn(`${countOf(broken)} cannot be used: ${listOf(broken)}`);
 }
 
 /**
@@ -164,8 +170,11 @@ export function commandOfPlugin(
     const path = `plugin run ${plugin.name} ${key}`;
     return { entry: { path, plugin, command }, words: rest.slice(length) };
   }
+  const [command = ""] = rest;
   throw unknown(
-    `Plugin ${shown(name)} has no command ${shown(rest[0] ?? "")}`,
+    command === "" || command.startsWith("-")
+      ? `Name the command of plugin ${shown(name)} that is to be run`
+      : `Plugin ${shown(name)} has no command ${shown(command)}`,
     Object.keys(commands),
   );
 }

@@ -213,7 +213,7 @@ async function worksBeside(
   assert.match(broken.reason, reason);
   assert.equal(check.code, 3);
   assert.match(check.stderr, reason);
-  for (const { code, stderr } of [config, migrate, sound]) {
+  for (const { code, stderr } of [help, config, migrate, sound]) {
     assert.equal(code, 0, stderr);
     assert.equal(stderr.match(/A plugin cannot be used: "broken" \(/g)?.length, 1, stderr);
     assert.match(stderr, reason);
