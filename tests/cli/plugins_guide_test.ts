@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { PROJECT } from "../../tasks/build.ts";
 import { freshDatabase } from "../database.ts";
 import { forEachKind, type Kind, programOf } from "../program.ts";
-import { directoryWith } from "./project.ts";
+import { directoryWith, project } from "./project.ts";
 
 /** One thing that the reader does. */
 type Doing =
@@ -80,24 +80,45 @@ forEachKind("plugins guide: every line of its ten minutes gives what it shows", 
   await using directory = await directoryWith({});
   const { cwd, run } = await reader(kind, { directory: directory.path, url: database.url });
   for (const doing of doings) {
-    if ("path" in doing) await Deno.writeTextFile(join(cwd, doing.path), doing.text);
-    else assert.match(await run(doing.command), patternOf(doing.output), doing.command);
+    if ("path" in doing) {
+      await Deno.writeTextFile(join(cwd, doing.path), doing.text);
+    } else {
+      const shown = await run(doing.command);
+      assert.match(shown, patternOf(doing.output), `$ ${doing.command}\n${shown}`);
+    }
   }
 });
 
-/** What a reader would copy: every plugin of the guide, and the pieces of one. */
-Deno.test("plugins guide: its other pieces of code compile", async () => {
+/** The first TypeScript after a heading. */
+function pieceUnder(heading: string, text: string): string {
+  return new RegExp(`^## ${heading}$.*?^\`\`\`ts\n(.*?)^\`\`\`$`, "ms").exec(text)?.[1] ?? "";
+}
+
+Deno.test("plugins guide: its other pieces of code compile, and the README's", async () => {
+  const readme = await Deno.readTextFile(join(PROJECT, "README.md"));
   const guide = await Deno.readTextFile(join(PROJECT, "docs/PLUGINS.md"));
-  const [, piece = ""] = /^## Hooks$.*?^```ts\n(.*?)^```$/ms.exec(guide) ?? [];
   await using directory = await directoryWith({
     "deno.json": JSON.stringify({ imports: { observatory: join(PROJECT, "core/plugin.ts") } }),
     "hooks.ts": `import { definePlugin, OperationError } from "observatory";
-export default definePlugin({ name: "hooks", api: 1, summary: "", ${piece} });`,
+export default definePlugin({ name: "hooks", api: 1, summary: "", ${
+      pieceUnder("Hooks", guide)
+    } });`,
+    "logins.ts": pieceUnder("Your own commands", readme),
   });
   const { code, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["check", "hooks.ts"],
+    args: ["check", "hooks.ts", "logins.ts"],
     cwd: directory.path,
     env: { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" },
   }).output();
   assert.equal(code, 0, new TextDecoder().decode(stderr));
+});
+
+forEachKind("plugins guide: the README's example runs", async (kind) => {
+  const readme = await Deno.readTextFile(join(PROJECT, "README.md"));
+  const example = pieceUnder("Your own commands", readme);
+  await using given = await project(kind, { "plugins/logins.ts": example });
+  const run = await given.run(["logins", "--role", "nobody-of-this-name", "-q"], {
+    env: { PLUGINS_DIR: "plugins" },
+  });
+  assert.deepEqual([run.code, run.stdout, run.stderr], [0, "0 sessions\n", ""]);
 });
