@@ -20,7 +20,7 @@ interface Check {
 }
 
 const USERS_OWN =
-  "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast'";
+  "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^(pg_toast|_timescaledb)'";
 const CLASSES = "pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace";
 const TABLE = "pg_catalog.format('%I.%I', n.nspname, c.relname)";
 
@@ -118,7 +118,7 @@ const CHECKS: readonly Check[] = [
     name: "unlogged tables",
     method: "logical",
     sql:
-      `SELECT ${TABLE} AS subject FROM ${CLASSES} WHERE c.relkind = 'r' AND c.relpersistence = 'u'`,
+      `SELECT ${TABLE} AS subject FROM ${CLASSES} WHERE c.relkind = 'r' AND c.relpersistence = 'u' AND ${USERS_OWN}`,
     remedy: "It is not replicated: ALTER TABLE … SET LOGGED, or copy it by itself",
   },
   {

@@ -1,6 +1,6 @@
 /**
  * Lists the largest tables with their indexes. The parts of a partitioned table, and the chunks of
- * a hypertable, count with it.
+ * a hypertable, count with it; compressed chunks stand by themselves.
  *
  * Copy this file into your plugins directory and run `observatory table-sizes`.
  */
