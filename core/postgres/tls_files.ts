@@ -40,15 +40,14 @@ export async function readMaterial(parameters: ConnectionParameters): Promise<Tl
   if (sslcert !== undefined && sslkey === undefined) {
     throw unusable(`the client certificate "${sslcert}" has no key`, { hint: "Set sslkey" });
   }
-  const [ca, cert, key] = await Promise.all([
-    !verified || sslrootcert === undefined
-      ? undefined
-      : system
-      ? systemRoots()
-      : read("root certificate", sslrootcert),
-    sslcert === undefined ? undefined : read("client certificate", sslcert),
-    sslcert === undefined || sslkey === undefined ? undefined : readKey(sslkey),
-  ]);
+  // One after the other, so that of several that cannot be used the same one is always told.
+  const ca = !verified || sslrootcert === undefined
+    ? undefined
+    : system
+    ? await systemRoots()
+    : await read("root certificate", sslrootcert);
+  const cert = sslcert === undefined ? undefined : await read("client certificate", sslcert);
+  const key = sslcert === undefined || sslkey === undefined ? undefined : await readKey(sslkey);
   return { ca, cert, key, checkName: sslmode === "verify-full" || system };
 }
 
