@@ -45,12 +45,18 @@ export function blamedError(data: ErrorData, plugin: Blamed, did = "failed"): Er
   const frames = framesOf(data.stack ?? "", plugin.origins);
   const at = frames[0] === undefined ? "" : ` (${placeIn(frames[0])})`;
   const said = data.name === "Error" ? data.message : `${data.name}: ${data.message}`;
+  const needs = data.name === "NotCapable";
   return blame(plugin, "plugin_failed", {
-    message: `${did}: ${sourcesIn(said, plugin.origins)}${at}`,
+    // What the runtime says of its own flags is nothing for who uses this program.
+    message: `${did}: ${
+      sourcesIn(needs ? said.replace(RUNTIME_FLAGS, "") : said, plugin.origins)
+    }${at}`,
+    ...(needs ? { hint: "Declare what the plugin reaches in its permissions" } : {}),
     ...(frames.length > 1 ? { excerpt: frames.join("\n") } : {}),
   });
 }
 
+const RUNTIME_FLAGS = /, (?:run again with|specify the required permissions) .*$/s;
 const FILE = /file:\/\/[^\s)'"]+?\.mjs/g;
 
 /** The lines of a trace that are the plugin's own, with the places in its sources. */

@@ -1,6 +1,7 @@
 /** The context as a plugin has it in its worker, over a real server and real programs. */
 
 import assert from "assert";
+import { join } from "node:path";
 import { SignalError } from "../../core/errors.ts";
 import { systemHost } from "../../core/host.ts";
 import {
@@ -11,8 +12,9 @@ import {
   type Permissions,
 } from "../../core/plugin.ts";
 import { createPrograms } from "../../core/programs.ts";
-import type { Guest } from "../../core/sandbox/worker.ts";
+import { type Guest, startGuest } from "../../core/sandbox/worker.ts";
 import { freshDatabase, type TestDatabase } from "../database.ts";
+import { withPlugins } from "./plugin_bench.ts";
 import { runDatabase, type TestRunDatabase, until } from "./run_database.ts";
 import { contextWith, dataOf, failureOf, pluginWith, withGuest } from "./sandbox_guest.ts";
 
@@ -178,7 +180,7 @@ Deno.test("sandbox serve: a lock is held while the plugin works, and its loss is
           "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND database = " +
           "(SELECT oid FROM pg_database WHERE datname = current_database())");
         await db.query("SELECT pg_terminate_backend($1)", [held.pid]);
-        await new Promise((resolve) => signal.addEventListener("abort", resolve));
+        while (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, 5));
         return signal.aborted;
       }).catch((error) => error);
       const table = await db.stateTable({ name: "kept", columns: { key: "text PRIMARY KEY" } });
@@ -644,4 +646,27 @@ Deno.test("sandbox serve: what cannot be loaded is told, with its place", async 
     assert.equal(error.code, code, source);
     assert.match(error.message, message, source);
   }
+});
+
+Deno.test("sandbox serve: a guest that was tampered with in the cache does not run", async () => {
+  const source = pluginWith("commands: { go: work(async () => ({ data: typeof Worker })) }");
+  await withPlugins({ "guest.js": source }, async ({ caches, cache, prepare }) => {
+    const plugin = await prepare("guest.js");
+    const start = () => startGuest({ name: "guest.js", plugin, cache });
+    await (await start()).end();
+    const texts = new Map<string, string>();
+    const root = join(caches, "observatory", "plugins");
+    for await (const { name } of Deno.readDir(root)) {
+      const path = join(root, name, "harden.mjs");
+      const text = await Deno.readTextFile(path).catch(() => undefined);
+      if (text === undefined) continue;
+      texts.set(path, text);
+      await Deno.writeTextFile(path, "export function harden() {}");
+    }
+    assert.equal(texts.size, 1);
+    const guest = await start();
+    assert.equal(await dataOf(guest, "go"), "undefined");
+    await guest.end();
+    for (const [path, text] of texts) assert.equal(await Deno.readTextFile(path), text);
+  });
 });
