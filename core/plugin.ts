@@ -231,6 +231,162 @@ export function command<
 }
 
 // ---------------------------------------------------------------------------
+// Seeds
+// ---------------------------------------------------------------------------
+
+/**
+ * A value of a seed's row: bigints keep all their digits, dates become their ISO text, bytes the
+ * text of a bytea; lists and objects become arrays or JSON, as the column wants it.
+ */
+export type SeedValue =
+  | string
+  | number
+  | bigint
+  | boolean
+  | null
+  | Date
+  | Uint8Array
+  | readonly SeedValue[]
+  | { readonly [key: string]: SeedValue };
+
+/** One row of a seed by column name; all rows of a seed have the same columns. */
+export type SeedRow = Readonly<Record<string, SeedValue>>;
+
+/** What a seed is given. */
+export interface SeedContext {
+  /** A number from 0 up to 1: the same ones in every run, others for each file. */
+  random(): number;
+  readonly log: Log;
+  readonly config: Pick<Config, "get">;
+  /** The environment whose seeds are loaded, such as `development`. */
+  readonly env: string;
+}
+
+/** A seed: rows that code makes. It reaches nothing else, and gives the same rows each time. */
+export interface Seed {
+  /** The table, with its schema where it needs one; by default the file's name gives it. */
+  readonly table?: string;
+  rows(ctx: SeedContext): AsyncIterable<SeedRow> | Iterable<SeedRow>;
+}
+
+/** The rows of a seed, as the host hands them on. */
+export interface SeedRows {
+  /** The table that the seed names. */
+  readonly table?: string;
+  /** One JSON object in each line. */
+  readonly lines: ReadableStream<Uint8Array>;
+}
+
+/**
+ * Declares a seed; the default export of a file such as `seeds/development/010_users.ts`.
+ *
+ * @returns a plugin whose one command gives the rows as JSON texts
+ */
+export function defineSeed(seed: Seed): Plugin {
+  const rows = command({
+    summary: "Give the rows of the seed",
+    examples: [],
+    effect: "read",
+    database: "none",
+    args: {
+      file: { help: "What its random numbers are drawn by", required: true },
+      environment: { help: "The environment", required: true },
+    },
+    run({ log, config }, { args: { file, environment } }) {
+      const get = (name: string) => config.get(name);
+      const ctx = { random: seededRandom(file), log, config: { get }, env: environment };
+      return Promise.resolve({
+        data: { table: seed.table ?? null },
+        rows: ReadableStream.from(seedParts(() => seed.rows(ctx))),
+      });
+    },
+  });
+  return definePlugin({ name: "seed", api: 1, summary: "Rows", commands: { rows } });
+}
+
+async function* seedParts(give: () => ReturnType<Seed["rows"]>): AsyncGenerator<RowPart> {
+  let rows: string[][] = [];
+  let size = 0;
+  let count = 0;
+  yield { kind: "columns", columns: [{ name: "row", type: 114 }] };
+  for await (const row of give()) {
+    const text = seedObject(row, `Row ${++count}`, ": ");
+    rows.push([text]);
+    size += text.length;
+    if (size < 65536 && rows.length < 1000) continue;
+    yield { kind: "rows", rows };
+    rows = [];
+    size = 0;
+  }
+  yield { kind: "rows", rows };
+  yield { kind: "end", command: "SEED", count };
+}
+
+function seedObject(value: unknown, place: string, separator: string): string {
+  const prototype = typeof value === "object" && value && Object.getPrototypeOf(value);
+  if (!value || prototype !== null && prototype !== Object.prototype) {
+    throw seedProblem(place, "not a plain object", "Yield objects whose keys name columns");
+  }
+  const members = Object.entries(value).map(([key, each]) =>
+    `${JSON.stringify(key)}:${seedText(each, `${place}${separator}${key}`)}`
+  );
+  return `{${members.join(",")}}`;
+}
+
+function seedText(value: unknown, place: string): string {
+  if (value === null || typeof value === "boolean" || typeof value === "bigint") {
+    return String(value);
+  }
+  if (typeof value === "string") return JSON.stringify(value);
+  if (typeof value === "number") {
+    if (Number.isFinite(value)) return Object.is(value, -0) ? "-0" : String(value);
+    throw seedProblem(place, `${value}, which JSON lacks`, `Give the text "${value}"`);
+  }
+  if (value instanceof Date) {
+    if (!Number.isNaN(value.getTime())) return JSON.stringify(value.toISOString());
+    throw seedProblem(place, "no valid date");
+  }
+  if (value instanceof Uint8Array) {
+    const digits = Array.from(value, (byte) => byte.toString(16).padStart(2, "0"));
+    return JSON.stringify(`\\x${digits.join("")}`);
+  }
+  if (Array.isArray(value)) {
+    const texts = Array.from(value, (each, index) => seedText(each, `${place}[${index}]`));
+    return `[${texts.join(",")}]`;
+  }
+  if (typeof value === "object") return seedObject(value, place, ".");
+  const what = value === undefined ? "undefined" : `a ${typeof value}`;
+  throw seedProblem(place, what, "Give null where there is no value");
+}
+
+function seedProblem(place: string, what: string, hint?: string): OperationError {
+  const options = { code: "seed_value" };
+  return new OperationError(
+    `${place} is ${what}`,
+    hint === undefined ? options : { ...options, hint },
+  );
+}
+
+/** Small and fast, with a state of 128 bits; good enough for sample data, and for nothing secret. */
+function seededRandom(text: string): () => number {
+  let [a, b, c, counter] = [0x6f627365, 0x72766174, 0x6f727921, 1];
+  const next = () => {
+    const sum = (a + b + counter) | 0;
+    counter = (counter + 1) | 0;
+    a = b ^ (b >>> 9);
+    b = (c + (c << 3)) | 0;
+    c = (((c << 21) | (c >>> 11)) + sum) | 0;
+    return sum >>> 0;
+  };
+  for (const character of text) {
+    a ^= character.codePointAt(0) ?? 0;
+    next();
+  }
+  for (let step = 0; step < 16; step++) next();
+  return () => ((next() >>> 5) * 2 ** 26 + (next() >>> 6)) / 2 ** 53;
+}
+
+// ---------------------------------------------------------------------------
 // Context
 // ---------------------------------------------------------------------------
 
@@ -293,6 +449,13 @@ export interface Plugins {
   contract(): Promise<string>;
   /** The texts of what tests of plugins are written with, by file name; they import the contract. */
   testing(): Promise<Readonly<Record<string, string>>>;
+  /**
+   * Runs a seed module, `DIRECTORY/FOLDER/FILE`, trusted as a plugin in DIRECTORY is and without any
+   * permission; its worker is ended with its lines. For built-ins alone: no plugin's context has it.
+   *
+   * @throws OperationError of what is wrong with the module; so does the stream, while it is read
+   */
+  seedRows?(path: string, options: { readonly environment: string }): Promise<SeedRows>;
 }
 
 /**

@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { OperationError, type Plugin, type Plugins, type PluginStatus } from "./plugin.ts";
 import type { CommandEntry } from "./command_tree.ts";
 import type { Configuration } from "./config.ts";
-import type { UserPlugins } from "./loader.ts";
+import type { LoadOptions, UserPlugins } from "./loader.ts";
 import type { Run } from "./run.ts";
 import { type PluginDirectories, systemPlugins } from "./sandbox/find.ts";
 import { shown } from "./shown.ts";
@@ -35,20 +35,24 @@ export async function loadUserPlugins(source: PluginSource): Promise<UserPlugins
 }
 
 async function load(directories: PluginDirectories, source: PluginSource): Promise<UserPlugins> {
-  const { run: { host, log }, configuration, builtIns } = source;
-  const [{ loadPlugins }, { openPluginCache }, { limitsOf }, { parseOwner }] = await Promise.all([
-    import("./loader.ts"),
+  const [{ loadPlugins }, options] = await Promise.all([import("./loader.ts"), optionsOf(source)]);
+  return await loadPlugins(directories, source.builtIns, options);
+}
+
+async function optionsOf(source: PluginSource): Promise<LoadOptions> {
+  const { run: { host, log }, configuration } = source;
+  const [{ openPluginCache }, { limitsOf }, { parseOwner }] = await Promise.all([
     import("./sandbox/cache.ts"),
     import("./sandbox/limits.ts"),
     import("./sandbox/trust.ts"),
   ]);
-  return await loadPlugins(directories, builtIns, {
+  return {
     cache: openPluginCache(host.env),
     owner: parseOwner(configuration.get("PLUGINS_OWNER")),
     limits: limitsOf(host.env),
     hidden: secretFiles(source),
     debug: (line) => log.debug(line),
-  });
+  };
 }
 
 /** Settings whose values are files with secrets, or that lead to them. */
@@ -208,7 +212,21 @@ export function pluginsOf(source: PluginSource, user: UserPlugins | undefined): 
     async testing() {
       return (await import("./contract_text.ts")).TESTING;
     },
+    async seedRows(path, options) {
+      if (source.flags["no-plugins"] === true) throw withoutPlugins(path);
+      const { seedRows } = await import("./seed_modules.ts");
+      return await seedRows(path, { ...options, ...source, load: await optionsOf(source) });
+    },
   };
+}
+
+function withoutPlugins(path: string): OperationError {
+  return new OperationError("A seed module runs as plugins do, and --no-plugins is given", {
+    kind: "refused",
+    code: "plugins_off",
+    hint: "Leave the flag out, or choose other files with --only",
+    details: { path },
+  });
 }
 
 function builtInStatus({ name, summary, commands = {}, hooks = {} }: Plugin): PluginStatus {

@@ -2,6 +2,7 @@
 import { type Context, DatabaseError, OperationError } from "../../core/plugin.ts";
 import { FileFault, type Place } from "./fault.ts";
 import type { SeedFile } from "./files.ts";
+import { ModuleFault } from "./module.ts";
 import { lineOf } from "./opened.ts";
 import { asFault } from "./script.ts";
 
@@ -20,6 +21,7 @@ export async function failureOf(
 ): Promise<unknown> {
   const error = asFault(thrown);
   if (error instanceof DatabaseError) return await ofServer(context, error, options);
+  if (error instanceof ModuleFault) return ofModule(error, options);
   if (error instanceof FileFault) return await ofFile(context, error, options);
   if (error instanceof OperationError && error.kind === "connection") {
     return connectionBroke(error, options.file);
@@ -82,6 +84,18 @@ async function ofFile(
   });
 }
 
+function ofModule(fault: ModuleFault, { file, loaded }: FailureOptions): OperationError {
+  const { message, kind, code, hint, excerpt, details } = fault;
+  return new OperationError(`Cannot load ${file.path}: ${message}`, {
+    kind,
+    code,
+    excerpt: [excerpt, facts(loaded)].filter((line) => line).join("\n"),
+    ...(hint === undefined ? {} : { hint }),
+    details: { ...details, file: file.path },
+    cause: fault,
+  });
+}
+
 /** A fault as one of several findings. */
 export async function findingOf(
   context: Context,
@@ -115,7 +129,8 @@ async function placeOf(
   return found === undefined ? {} : { line: found };
 }
 
-function at({ path }: SeedFile, { line, column }: ShownPlace): string {
+function at({ path, type }: SeedFile, { line, column }: ShownPlace): string {
+  if (type === "module") return line === undefined ? path : `${path}, row ${line}`;
   return [path, line, column].filter((part) => part !== undefined).join(":");
 }
 

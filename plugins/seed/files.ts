@@ -130,7 +130,7 @@ async function listFolder(
     if (type === "other" || kind === "directory" || kind === "other") {
       log.debug(`${path} is no seed file`);
     } else if (type === "lookalike") {
-      log.warn(`${path} is not loaded: names of seed files end in .sql, .csv or .jsonl`);
+      log.warn(`${path} is not loaded: names of seed files end in .sql, .csv, .jsonl, .ts or .js`);
     } else if (kind === "dangling") {
       throw new OperationError(`The file "${path}" is a link to a file that does not exist`, {
         code: "dangling_link",

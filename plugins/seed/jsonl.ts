@@ -20,10 +20,14 @@ export interface JsonLines {
  * Reads up to the first object; the rest is checked as it is asked for. Empty lines are passed
  * over.
  *
+ * @param chunks of a file, or of a module, whose rows are lines here
  * @throws FileFault `jsonl`
  */
-export async function readJsonLines(chunks: AsyncGenerator<Uint8Array>): Promise<JsonLines> {
-  const check = new LineCheck();
+export async function readJsonLines(
+  chunks: AsyncGenerator<Uint8Array>,
+  { unit = "line" }: { readonly unit?: "line" | "row" } = {},
+): Promise<JsonLines> {
+  const check = new LineCheck(unit);
   const ahead: Uint8Array[] = [];
   while (check.keys === undefined) {
     const { value, done } = await chunks.next();
@@ -35,7 +39,10 @@ export async function readJsonLines(chunks: AsyncGenerator<Uint8Array>): Promise
     check.take(value);
   }
   if (check.keys === undefined) {
-    throw new FileFault("the file holds no object", { code: "jsonl", place: { line: 1 } });
+    throw new FileFault(unit === "row" ? "the module yields no row" : "the file holds no object", {
+      code: "jsonl",
+      place: { line: 1 },
+    });
   }
   async function* rest(): AsyncGenerator<Uint8Array> {
     yield* ahead.splice(0);
@@ -53,6 +60,11 @@ class LineCheck {
   firstLine = 1;
   #line = 0;
   #begun: Uint8Array[] = [];
+  readonly #unit: "line" | "row";
+
+  constructor(unit: "line" | "row") {
+    this.#unit = unit;
+  }
 
   take(chunk: Uint8Array): void {
     // In parts, since large texts are collected late: a file would lie in memory as garbage.
@@ -94,11 +106,13 @@ class LineCheck {
     const known = this.keys;
     const unknown = keys.find((key) => !known.has(key));
     if (unknown !== undefined) {
-      throw this.#otherKeys(`the key "${unknown}" is not in the first object, in line`);
+      throw this.#otherKeys(`the key "${unknown}" is not in the first object, in ${this.#unit}`);
     }
     if (keys.length === known.size) return;
     const missing = [...known].find((key) => !keys.includes(key));
-    throw this.#otherKeys(`the key "${missing}" is missing, which is in the first object, in line`);
+    throw this.#otherKeys(
+      `the key "${missing}" is missing, which is in the first object, in ${this.#unit}`,
+    );
   }
 
   #parse(line: string): unknown {

@@ -60,7 +60,9 @@ async function leftOutText(
 ): Promise<string> {
   const line = await lineOf(context, file, { ordinal });
   const [what, they] = rows === 1 ? ["1 row", "it meets"] : [`${rows} rows`, "they meet"];
-  const place = line === undefined ? "" : rows === 1 ? ` (line ${line})` : ` (first: line ${line})`;
+  const unit = file.type === "module" ? "row" : "line";
+  const where = `${rows === 1 ? "" : "first: "}${unit} ${line}`;
+  const place = line === undefined ? "" : ` (${where})`;
   return `Left ${what} of ${file.path} alone${place}: ${they} other rows of the table under ` +
     constraints.join(", ");
 }
@@ -90,6 +92,7 @@ async function inTransaction(
         ledger: ledger.table !== undefined,
         source: {
           guard: guard && file.type === "csv",
+          environment,
           label: `Loading ${file.name}`,
         },
       });

@@ -18,7 +18,7 @@ const seed = command({
   summary: "Load the seed data that is new or has changed",
   description:
     "Loads the files of base and of the environment's directory, in the order of their names: " +
-    ".sql, and .csv and .jsonl into the table that the name gives (010_models.csv, " +
+    ".sql, and .csv, .jsonl, .ts and .js into the table that the name gives (010_models.csv, " +
     "010_public.models.csv). --env production loads base alone, unless the seeds have a directory " +
     "production. Each file is one transaction.\n\n" +
     "A file is loaded once, and again when it has changed. Of a file of rows, those that are in " +
@@ -27,7 +27,13 @@ const seed = command({
     "another constraint keeps out is left alone, too, and told of. Nothing is ever deleted.\n\n" +
     "A CSV file begins with a header of column names; an empty value is null, an empty value in " +
     'quotes ("") is an empty text. A JSONL file has one object in each line, all with the same ' +
-    "keys. An SQL file runs as a whole; the rows of its last statement are shown.",
+    "keys. An SQL file runs as a whole; the rows of its last statement are shown.\n\n" +
+    "A .ts, .js or .mjs file is a module that yields rows, in the sandbox of the plugins: import " +
+    '{ defineSeed } from "observatory"; export default defineSeed({ async *rows(ctx) { yield ' +
+    "{ id: 1, name: `model ${ctx.random()}` }; } }). It has ctx.random (the same numbers in every " +
+    "run), ctx.env, ctx.log and ctx.config, and reaches nothing else; the seeds directory has to " +
+    "be trusted as plugins' are. It is new or changed as its own file is: after a change in what " +
+    "it imports use --rerun. --dry-run does not run it, and --no-plugins refuses it.",
   examples: [
     { line: "observatory seed", note: "load what is new or has changed" },
     { line: "observatory seed --env production", note: "without development and test data" },

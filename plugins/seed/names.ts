@@ -1,7 +1,7 @@
 /** What the names of seed files say: how they are loaded, and into which table. */
 
 /** How a file is loaded. */
-export type SeedType = "sql" | "csv" | "jsonl";
+export type SeedType = "sql" | "csv" | "jsonl" | "module";
 
 /** What a name in a seeds directory stands for. */
 export type NameKind = SeedType | "lookalike" | "other";
@@ -9,11 +9,15 @@ export type NameKind = SeedType | "lookalike" | "other";
 /** Names that were most likely meant to be loaded: another case, a relative or a packed form. */
 const LOOKALIKE = /^[^.#].*\.(sql|csv|tsv|json|jsonl|ndjson)(\.(gz|bz2|xz|zst|lz4|zip))?$/i;
 
+/** Modules, but for what they share, their tests and types: as with plugins. */
+const MODULE = /^(?![_.])(?!.*_test\.)(?!.*\.d\.ts$).+\.(?:ts|js|mjs)$/;
+
 /** Tells a name's kind; hidden files, editors' backups and documents are `other`. */
 export function kindOfName(name: string): NameKind {
   if (name.startsWith(".")) return "other";
   const [, extension] = /\.(sql|csv|jsonl)$/.exec(name) ?? [];
   if (extension === "sql" || extension === "csv" || extension === "jsonl") return extension;
+  if (MODULE.test(name)) return "module";
   return LOOKALIKE.test(name) ? "lookalike" : "other";
 }
 
@@ -30,8 +34,16 @@ export interface NamedTable {
  * @returns undefined when the name gives none
  */
 export function tableOfName(name: string): NamedTable | undefined {
-  const stem = name.replace(/\.[^.]*$/, "").replace(/^\d+_(?=.)/, "");
-  const parts = stem.split(".");
+  return tableNamed(name.replace(/\.[^.]*$/, "").replace(/^\d+_(?=.)/, ""));
+}
+
+/**
+ * Reads a table that is named by itself: `models` or `public.models`.
+ *
+ * @returns undefined when it is no such name
+ */
+export function tableNamed(name: string): NamedTable | undefined {
+  const parts = name.split(".");
   if (parts.length > 2 || parts.includes("")) return undefined;
   const [first = "", second] = parts;
   return second === undefined

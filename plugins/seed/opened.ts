@@ -1,14 +1,18 @@
 /** A file of rows, opened: the columns that it names, and what is sent of it. */
+import type { Context } from "../../core/plugin.ts";
 import { findEndRecord, findRecord, readHeader } from "./csv.ts";
 import { FileFault, type Place } from "./fault.ts";
 import type { SeedFile } from "./files.ts";
 import { findObjectLine, readJsonLines } from "./jsonl.ts";
-import { type NamedTable, tableOfName } from "./names.ts";
+import { openModule } from "./module.ts";
+import { type NamedTable, tableNamed, tableOfName } from "./names.ts";
 import { lineOfOffset, openSource, type Reading, type SourceOptions } from "./source.ts";
 
 /** A file of rows. */
 export interface OpenedRows {
   readonly columns: readonly string[];
+  /** The table that a module names. */
+  readonly table?: string | undefined;
   /** The line that names the columns. */
   readonly line: number;
   /** What is sent; for a CSV file all after the header. */
@@ -25,10 +29,11 @@ export interface OpenedRows {
  * @throws FileFault of what is wrong with its beginning; `data` throws of what is wrong with the rest
  */
 export async function openRows(
-  context: Reading,
+  context: Context,
   file: SeedFile,
   options: SourceOptions = {},
 ): Promise<OpenedRows> {
+  if (file.type === "module") return await openModule(context, file, options);
   const source = await openSource(context, file, options);
   const { checksum, close } = source;
   try {
@@ -45,20 +50,26 @@ export async function openRows(
 }
 
 /**
- * The table that a file's name gives.
+ * The table that a file's name gives, unless a module names another.
  *
  * @throws FileFault `file_name`
  */
-export function tableOf({ fileName }: SeedFile): NamedTable {
-  const named = tableOfName(fileName);
+export function tableOf({ fileName }: SeedFile, given?: string): NamedTable {
+  const named = given === undefined ? tableOfName(fileName) : tableNamed(given);
   if (named !== undefined) return named;
+  if (given !== undefined) {
+    throw new FileFault(`"${given}" is no table`, {
+      code: "file_name",
+      hint: 'Name it like "table" or "schema.table"',
+    });
+  }
   throw new FileFault("its name gives no table", {
     code: "file_name",
     hint: "Name it like 010_table.csv or 010_schema.table.csv",
   });
 }
 
-/** Finds the line of a place by reading the file once more; undefined when it is not there. */
+/** Finds the line of a place, of a module the row, by reading the file once more; undefined when it is not there. */
 export async function lineOf(
   context: Reading,
   file: SeedFile,
@@ -69,6 +80,8 @@ export async function lineOf(
   ) {
     return line;
   }
+  // The rows of a module are its lines.
+  if (file.type === "module") return ordinal ?? copyLine;
   if (offset !== undefined) return await lineOfOffset(context, file, offset);
   const { chunks } = await openSource(context, file, { unchecked: true });
   if (file.type === "jsonl") {

@@ -52,6 +52,8 @@ export async function preview(
 
 async function check(context: Context, file: SeedFile, ledger: Ledger): Promise<void> {
   if (file.type === "sql") return await checkScript(context, file);
+  // What it yields is known only by running it.
+  if (file.type === "module") return;
   const opened = await openRows(context, file);
   try {
     const target = await targetOf(context.db, file, opened);

@@ -91,9 +91,9 @@ async function withOpened<T>(
 export async function targetOf(
   queries: Queries,
   file: SeedFile,
-  { columns, line }: { readonly columns: readonly string[]; readonly line: number },
+  { columns, line, table: given }: Pick<OpenedRows, "columns" | "line" | "table">,
 ): Promise<Target> {
-  const table = await lookUpTable(queries, tableOf(file));
+  const table = await lookUpTable(queries, tableOf(file, given));
   try {
     return { table, columns: columnsNamed(table, columns) };
   } catch (error) {

@@ -27,6 +27,8 @@ export interface SourceOptions {
   readonly guard?: boolean;
   /** Whether the bytes are taken as they come; by default they must be UTF-8. */
   readonly unchecked?: boolean;
+  /** What a module is told of the environment. */
+  readonly environment?: string;
   /** What is done meanwhile, such as `Loading base/010_models.csv`; without it nothing is shown. */
   readonly label?: string;
 }

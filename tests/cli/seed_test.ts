@@ -100,6 +100,76 @@ forEachKind("seed: tells by its exit code what is wrong", async (kind) => {
   );
 });
 
+forEachKind("seed: runs modules in the sandbox of the plugins", async (kind) => {
+  const module = (body: string) =>
+    `import { defineSeed, type SeedContext } from "observatory";
+export default defineSeed({
+  async *rows(ctx: SeedContext) {
+${body}
+  },
+});
+`;
+  await using given = await project(kind, {
+    ...FILES,
+    "seeds/base/40_models.ts": module(
+      "for (let id = 10; id < 5010; id++) yield { id, name: `model ü ${ctx.random()}` };",
+    ),
+  });
+  await migrated(given);
+  const refused = await given.run(["seed", "--no-plugins", "--only", "40_*"]);
+  assert.equal(refused.code, 4);
+  assert.match(
+    refused.stderr,
+    /Cannot load \.?\/?seeds\/base\/40_models\.ts: a seed module runs as plugins do, and --no-plugins is given\n/,
+  );
+  const { code, stdout, stderr } = await given.run(["seed", "--only", "40_*"]);
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /^Loaded base\/40_models\.ts: 5000 rows inserted \(\d+ ms\)\n$/);
+  assert.deepEqual(
+    await given.database.query(
+      "SELECT count(DISTINCT name)::int AS count, max(id) AS id FROM models WHERE name ~ '^model ü 0[.][0-9]+'",
+    ),
+    [{ count: 5000, id: 5009 }],
+  );
+  const again = await given.run(["seed", "--only", "40_*"]);
+  assert.equal(again.stdout, "Unchanged base/40_models.ts\n");
+
+  const path = `${given.directory}/seeds/base/40_models.ts`;
+  await Deno.writeTextFile(
+    path,
+    module(
+      "    for (let id = 1; ; id++) {\n" +
+        '      if (id === 5) throw new RangeError("no fifth");\n' +
+        '      yield { id, name: "new" };\n    }',
+    ),
+  );
+  const thrown = await given.run(["seed", "--only", "40_*"]);
+  assert.equal(thrown.code, 1);
+  assert.match(
+    thrown.stderr,
+    /40_models\.ts: the module failed: RangeError: no fifth \(\/.*\/seeds\/base\/40_models\.ts:5:27\)$/m,
+  );
+  assert.deepEqual(await counts(given), { models: 5000, projects: 0 });
+
+  const { port } = new URL(given.database.url);
+  await Deno.writeTextFile(
+    path,
+    module(`yield { id: 10, name: await fetch("http://127.0.0.1:${port}/") };`),
+  );
+  const net = await given.run(["seed", "--only", "40_*"]);
+  assert.equal(net.code, 1);
+  assert.match(
+    net.stderr,
+    /the module failed: NotCapable: Requires net access to .*40_models\.ts:4:\d+\)$/m,
+  );
+
+  await Deno.chmod(path, 0o666);
+  const untrusted = await given.run(["seed", "--only", "40_*"]);
+  assert.equal(untrusted.code, 4);
+  assert.match(untrusted.stderr, /everybody may write to it \(mode 0666\)/);
+  assert.deepEqual(await counts(given), { models: 5000, projects: 0 });
+});
+
 forEachKind(
   "seed: loads a large file in bounded memory, and nothing of it when it is ended",
   async (kind) => {

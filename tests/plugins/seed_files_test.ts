@@ -74,7 +74,7 @@ Deno.test("listSeedFiles: warns of names that were most likely meant to be loade
     "warn: seeds/loose.sql is not loaded: seeds are in seeds/base and in a directory for each environment",
     "debug: seeds/base/.hidden.sql is no seed file",
     "debug: seeds/base/README.md is no seed file",
-    "warn: seeds/base/a.SQL is not loaded: names of seed files end in .sql, .csv or .jsonl",
+    "warn: seeds/base/a.SQL is not loaded: names of seed files end in .sql, .csv, .jsonl, .ts or .js",
   ]);
 });
 
