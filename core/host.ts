@@ -3,7 +3,13 @@
  * in `core/` is handed this interface, so that a test can hand in another.
  */
 import { systemFiles } from "./host/files.ts";
-import { type FileEntry, type FileFacts, OperationError, type ProgramExit } from "./plugin.ts";
+import {
+  type CreateOptions,
+  type FileEntry,
+  type FileFacts,
+  OperationError,
+  type ProgramExit,
+} from "./plugin.ts";
 import type { Dialer } from "./postgres/transport.ts";
 
 /** The signals that end a run in an orderly way, with their numbers. */
@@ -56,7 +62,7 @@ export interface HostFiles {
   readAll(paths: readonly string[]): Promise<Uint8Array[]>;
   readSmall(paths: readonly string[], limit: number): Promise<(Uint8Array | null)[]>;
   stream(path: string): Promise<ReadableStream<Uint8Array>>;
-  create(path: string, contents: string | Uint8Array): Promise<void>;
+  create(path: string, contents: string | Uint8Array, options?: CreateOptions): Promise<void>;
   /** The text of a file, or undefined when there is none. */
   readText(path: string): Promise<string | undefined>;
   /** Permission bits of a file (as in `stat`), or undefined when there is none or no such bits. */

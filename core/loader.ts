@@ -30,6 +30,8 @@ export interface LoadOptions {
   /** Files that no plugin reads, whatever it declares. */
   readonly hidden: readonly string[];
   readonly debug: (line: string) => void;
+  /** Told when a plugin that was ended goes on taking memory. */
+  readonly runaway: (error: Error) => void;
 }
 
 /** The users' plugins of one run. */

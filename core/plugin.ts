@@ -633,9 +633,15 @@ export interface Files {
    *
    * @throws OperationError `already_exists` when there is one of that name
    */
-  create(path: string, contents: string | Uint8Array): Promise<void>;
+  create(path: string, contents: string | Uint8Array, options?: CreateOptions): Promise<void>;
   /** What is at a path, links followed; undefined when there is nothing. */
   inspect(path: string): Promise<FileFacts | undefined>;
+}
+
+/** How a file is created. */
+export interface CreateOptions {
+  /** Whether only this user may write it, and the directories made for it, whatever the umask is. */
+  readonly ownerWrites?: boolean;
 }
 
 /** What is known of a file or directory. */

@@ -40,6 +40,8 @@ export interface Run {
     /** How many programs have the terminal; INT is theirs then. */
     terminalHeld: number;
   };
+  /** Ends the process at once with an error: for what no orderly end can stop. */
+  abandon(error: unknown): never;
 }
 
 const GRACE_MILLISECONDS = 10_000;
@@ -168,7 +170,14 @@ async function findUserCommand(
     readonly args: readonly string[];
   },
 ): Promise<FoundCommand> {
-  if (found?.entry.path !== "plugin run") return findCommand(user?.tree ?? tree, args);
+  if (found?.entry.path !== "plugin run") {
+    try {
+      return findCommand(user?.tree ?? tree, args);
+    } catch (error) {
+      const { besideBroken } = await import("./user_plugins.ts");
+      throw besideBroken(error, user);
+    }
+  }
   const { leading, rest } = splitLeadingFlags(found.words);
   // `plugin run --help` is about `plugin run`.
   if (rest.length === 0) return found;
@@ -208,7 +217,7 @@ function startRun(args: readonly string[], host: Host, signal: AbortSignal): Run
     command: () => state.command,
     beforeLine: progress.clear,
   });
-  return {
+  const run: Run = {
     host,
     log,
     output: createOutput({ stdout: host.stdout, json: early.json, redact, warn: log.warn }),
@@ -217,7 +226,9 @@ function startRun(args: readonly string[], host: Host, signal: AbortSignal): Run
     signal,
     json: early.json,
     state,
+    abandon: (error) => host.exit(fail(run, reportOf(error))),
   };
+  return run;
 }
 
 /** The first signal asks the run to end; a second one ends it at once. */

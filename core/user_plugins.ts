@@ -52,6 +52,8 @@ async function optionsOf(source: PluginSource): Promise<LoadOptions> {
     limits: limitsOf(host.env),
     hidden: secretFiles(source),
     debug: (line) => log.debug(line),
+    // A worker that was ended may go on taking memory: then only the process's end stops it.
+    runaway: (error) => source.run.abandon(error),
   };
 }
 
@@ -243,4 +245,18 @@ function builtInStatus({ name, summary, commands = {}, hooks = {} }: Plugin): Pl
     hooks: Object.keys(hooks),
     permissions: {},
   };
+}
+
+/** An unknown command may be one of a plugin that cannot be used: then that is told, too. */
+export function besideBroken(error: unknown, user: UserPlugins | undefined): unknown {
+  const broken = (user?.statuses ?? []).filter(isBroken);
+  if (!(error instanceof OperationError) || broken.length === 0) return error;
+  const { kind, code, hint, details } = error;
+  return new OperationError(error.message, {
+    kind,
+    code,
+    hint: [`It may be of a plugin that cannot be used: ${listOf(broken)}`, hint]
+      .filter((text) => text).join("\n      "),
+    details,
+  });
 }

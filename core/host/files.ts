@@ -22,12 +22,12 @@ export const systemFiles: HostFiles = {
     return paths.map((path) => worded("read", path, () => readSmallSync(path, { limit, buffer })));
   },
   stream: (path) => attempt("read", path, () => streamOf(Deno.openSync(path), path)),
-  create: (path, contents) =>
+  create: (path, contents, { ownerWrites = false } = {}) =>
     attempt("create", path, () => {
       const slash = path.lastIndexOf("/");
-      if (slash > 0) makeDirectory(path.slice(0, slash));
+      if (slash > 0) makeDirectory(path.slice(0, slash), ownerWrites ? 0o755 : 0o777);
       const bytes = typeof contents === "string" ? new TextEncoder().encode(contents) : contents;
-      createSync(path, bytes);
+      createSync(path, bytes, ownerWrites ? 0o644 : 0o666);
     }),
   readText: (path) => optional("read", path, () => Deno.readTextFileSync(path)),
   mode: (path) => optional("inspect", path, () => Deno.statSync(path).mode ?? undefined),
@@ -45,8 +45,8 @@ async function letSocketsMove(): Promise<void> {
 }
 
 /** Whoever is told that the file is there may delete what it was made from: it is on the disk then. */
-function createSync(path: string, bytes: Uint8Array): void {
-  const file = Deno.openSync(path, { write: true, createNew: true });
+function createSync(path: string, bytes: Uint8Array, mode: number): void {
+  const file = Deno.openSync(path, { write: true, createNew: true, mode });
   try {
     for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
     file.syncSync();
@@ -59,9 +59,9 @@ function createSync(path: string, bytes: Uint8Array): void {
   }
 }
 
-function makeDirectory(path: string): void {
+function makeDirectory(path: string, mode: number): void {
   try {
-    Deno.mkdirSync(path, { recursive: true });
+    Deno.mkdirSync(path, { recursive: true, mode });
   } catch (error) {
     // A directory that is there is no error: what is there is something else.
     if (error instanceof Deno.errors.AlreadyExists) throw new Deno.errors.NotADirectory();

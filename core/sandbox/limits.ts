@@ -1,5 +1,7 @@
 /** What a plugin in its worker may use before it is ended, and who watches that. */
 
+import nodeTimers from "node:timers";
+
 /** The limits of one plugin. */
 export interface GuestLimits {
   /** Milliseconds in which it must be loaded. */
@@ -84,13 +86,14 @@ function sample(): void {
  */
 export function watchRunaway(limit: number, runaway: () => void): void {
   const base = Deno.memoryUsage().rss;
-  const timer = setInterval(() => {
+  // The global one gives a number or an object, as the program is compiled or not.
+  const timer = nodeTimers.setInterval(() => {
     if (Deno.memoryUsage().rss - base <= limit) return;
-    clearInterval(timer);
+    nodeTimers.clearInterval(timer);
     runaway();
   }, SAMPLE_MILLISECONDS);
   // Nothing waits for it.
-  Deno.unrefTimer(timer);
+  timer.unref();
 }
 
 /** Work of a plugin that is waited for. */

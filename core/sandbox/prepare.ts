@@ -9,11 +9,12 @@ import { pathToFileURL } from "node:url";
 import { type PluginCache, type PreparedNote, sumOf } from "./cache.ts";
 import type { FoundPlugin } from "./find.ts";
 import { copyName, copyNames } from "./copies.ts";
+import { OBSERVATORY_MODULE } from "./observatory_module.ts";
 import { missingEntry } from "./source_error.ts";
 import { isInside, trustDirectory, type TrustedDirectory } from "./trust.ts";
 
 /** How copies are made: told apart by it, so that no other version of the program takes them for its own. */
-const WAY = "1 amaro@1.2.1 acorn@8.19.0";
+const WAY = `1 amaro@1.2.1 acorn@8.19.0 ${sumOf(OBSERVATORY_MODULE)}`;
 
 /** A plugin that can be loaded. */
 export interface PreparedPlugin {

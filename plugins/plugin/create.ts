@@ -30,7 +30,7 @@ export async function create(context: Context, options: CreateOptions): Promise<
   for (const [path] of wanted) await requireFree(context, path);
   const files: WrittenFile[] = [];
   for (const [path, text] of wanted) {
-    await context.files.create(path, text);
+    await context.files.create(path, text, { ownerWrites: true });
     files.push({ path, became: "created" });
   }
   if (!await hasTypes(context, directory)) files.push(...await writeTypes(context, directory));

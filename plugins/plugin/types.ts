@@ -100,7 +100,7 @@ async function replace(context: Context, { path, text }: WantedFile): Promise<Wr
   const there = await readIfThere(context, path);
   if (there === text) return { path, became: "unchanged" };
   if (there === undefined) {
-    await context.files.create(path, text);
+    await context.files.create(path, text, { ownerWrites: true });
     return { path, became: "created" };
   }
   if (!there.startsWith(MARKER)) {
@@ -122,7 +122,7 @@ async function createOrKeep(context: Context, { path, text }: WantedFile): Promi
   const there = await readIfThere(context, path);
   if (there === text) return { path, became: "unchanged" };
   if (there === undefined) {
-    await context.files.create(path, text);
+    await context.files.create(path, text, { ownerWrites: true });
     return { path, became: "created" };
   }
   if (!there.includes(`./${FOLDER}/${CONTRACT}`)) {

@@ -36,6 +36,7 @@ async function withPlugins(
       limits: GUEST_LIMITS,
       hidden: [],
       debug: () => {},
+      runaway: (error) => assert.fail(error),
     });
     try {
       await work(user, folder);
