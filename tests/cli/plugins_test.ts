@@ -252,3 +252,19 @@ forEachKind(
     assert.match(wipe.stderr, /Refused: reset destroys/);
   },
 );
+
+forEachKind(
+  "plugins: one that takes memory after it was ended ends the run, not the machine",
+  async (kind) => {
+    await using given = await project(kind, {
+      "plugins/hog.ts":
+        "const kept: unknown[] = [];\nfor (;;) kept.push(new Array(100_000).fill(Math.random()));\n",
+    });
+    // Without that, the statement would come to its end, and the run to 0.
+    const { code, stderr } = await given.run(["exec", "SELECT pg_sleep(40)"], {
+      env: { ...DIR, OBSERVATORY_PLUGIN_MEMORY_MB: "150" },
+    });
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, /^\[ERROR\] Plugin hog took more than 150 MiB of memory$/m);
+  },
+);
