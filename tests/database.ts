@@ -180,6 +180,13 @@ export async function clientTools(): Promise<ClientTools | undefined> {
   return undefined;
 }
 
+/** Why a test that needs PostgreSQL's client programs cannot run here; undefined when it can. */
+export async function clientToolsMissing(): Promise<string | undefined> {
+  return await clientTools() === undefined
+    ? "psql, pg_dump and pg_restore are not installed (package postgresql-client)"
+    : undefined;
+}
+
 /** A program's real path; undefined when there is none, or a script of another name stands for it. */
 async function realProgram(path: string): Promise<string | undefined> {
   let real: string;

@@ -110,13 +110,22 @@ export async function startProgram(
   return run;
 }
 
-/** Registers one test for each way to run the program. */
-export function forEachKind(name: string, test: (kind: Kind) => Promise<void>): void {
+/**
+ * Registers one test for each way to run the program.
+ *
+ * @param options.missing why it cannot run here; undefined when it can
+ */
+export function forEachKind(
+  name: string,
+  test: (kind: Kind) => Promise<void>,
+  { missing }: { readonly missing?: string | undefined } = {},
+): void {
+  const skipped = skipWhenMissing(name, missing);
   for (const kind of ["sources", "compiled"] as const) {
     const title = `${name} (${kind})`;
     Deno.test({
       name: title,
-      ignore: kind === "compiled" && compiled.missing !== undefined,
+      ignore: skipped || kind === "compiled" && compiled.missing !== undefined,
       fn: () => test(kind),
     });
   }

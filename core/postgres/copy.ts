@@ -25,6 +25,8 @@ const IN_BYTES = 128 << 10;
 const HEADER_BYTES = 5;
 /** How long data may wait for more before it is sent. */
 const IDLE_MILLISECONDS = 100;
+/** After how many messages the server is listened to: 8 MiB. */
+const HEARD_MESSAGES = 64;
 
 /**
  * Streams what a `COPY … TO STDOUT` gives, by the rules of `Session.copyOut`.
@@ -251,6 +253,7 @@ async function pump(source: Source, line: Line): Promise<boolean> {
     [filling, written] = [written, filling];
     filled = HEADER_BYTES;
   }
+  let unheard = 0;
   let seen = filled;
   const idle = setInterval(() => {
     if (filled > HEADER_BYTES && filled === seen) flush();
@@ -264,7 +267,10 @@ async function pump(source: Source, line: Line): Promise<boolean> {
         filling.set(part, filled);
         filled += part.length;
         at += part.length;
-        if (filled === filling.length) flush();
+        if (filled < filling.length) continue;
+        flush();
+        // Writes that never wait would keep the runtime from reading what the server refuses.
+        if (++unheard % HEARD_MESSAGES === 0) await new Promise((resolve) => setTimeout(resolve));
       }
     }
   } finally {

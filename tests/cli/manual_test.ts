@@ -6,7 +6,7 @@
 import assert from "assert";
 import { join } from "node:path";
 import { PROJECT } from "../../tasks/build.ts";
-import { openDatabase, sharedServer, uniqueName } from "../database.ts";
+import { clientToolsMissing, openDatabase, sharedServer, uniqueName } from "../database.ts";
 import {
   forEachKind,
   type Kind,
@@ -21,6 +21,7 @@ import { skipWhenMissing } from "../skip.ts";
 import { directoryWith } from "./project.ts";
 
 const noTerminal = skipWhenMissing("the manual on a terminal", await terminalMissing());
+const missing = await clientToolsMissing();
 
 /** The manual's set-up: its directories, its `.env`, and a database that does not exist yet. */
 interface Installation extends AsyncDisposable {
@@ -209,6 +210,7 @@ forEachKind(
       assert.match(stdout, /projects/, file);
     }
   },
+  { missing },
 );
 
 forEachKind(
@@ -224,12 +226,13 @@ forEachKind(
     const { stdout } = await manual.works(["shell", "-c", script]);
     assert.match(stdout, /count[\s\S]*0[\s\S]*\(1 row\)/);
   },
+  { missing },
 );
 
 for (const kind of kinds) {
   Deno.test({
     name: `manual, shell: the lines typed into it (${kind})`,
-    ignore: noTerminal,
+    ignore: noTerminal || missing !== undefined,
     async fn() {
       await using manual = await installation(kind);
       await manual.works(["migrate"]);

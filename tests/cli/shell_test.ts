@@ -1,13 +1,25 @@
 import assert from "assert";
 import { join } from "node:path";
 import { startServer } from "../../tasks/server.ts";
-import { openDatabase } from "../database.ts";
-import { forEachKind, type Kind, kinds, startProgram, terminalMissing } from "../program.ts";
+import { clientToolsMissing, openDatabase } from "../database.ts";
+import {
+  forEachKind as forEachProgram,
+  type Kind,
+  kinds,
+  startProgram,
+  terminalMissing,
+} from "../program.ts";
 import { skipWhenMissing } from "../skip.ts";
 import { directoryWith, type FilesByPath, type Project, project, until } from "./project.ts";
 import { isRunning, psqlProcesses } from "./psql_processes.ts";
 
-const noTerminal = skipWhenMissing("the shell on a terminal", await terminalMissing());
+const missing = await clientToolsMissing();
+const noTerminal = skipWhenMissing("the shell on a terminal", missing ?? await terminalMissing());
+
+/** These commands run psql: without it there is nothing to test. */
+function forEachKind(name: string, test: (kind: Kind) => Promise<void>): void {
+  forEachProgram(name, test, { missing });
+}
 
 const PROJECTS = "CREATE TABLE projects (id int PRIMARY KEY, name text NOT NULL);" +
   "INSERT INTO projects VALUES (1, 'alpha'), (2, 'beta');";

@@ -1,9 +1,9 @@
 import assert from "assert";
 import { join } from "node:path";
 import { startServer } from "../../tasks/server.ts";
-import { clientTools, openDatabase } from "../database.ts";
+import { clientTools, clientToolsMissing, openDatabase } from "../database.ts";
 import {
-  forEachKind,
+  forEachKind as forEachProgram,
   type Kind,
   programOf,
   runProgram,
@@ -14,7 +14,13 @@ import { skipWhenMissing } from "../skip.ts";
 import { directoryWith, type Project, project, until } from "./project.ts";
 import { isRunning, psqlProcesses } from "./psql_processes.ts";
 
-const noTerminal = skipWhenMissing("sql on a terminal", await terminalMissing());
+const missing = await clientToolsMissing();
+const noTerminal = skipWhenMissing("sql on a terminal", missing ?? await terminalMissing());
+
+/** These commands run psql: without it there is nothing to test. */
+function forEachKind(name: string, test: (kind: Kind) => Promise<void>): void {
+  forEachProgram(name, test, { missing });
+}
 
 async function names(given: Project, table: string): Promise<string[]> {
   const rows = await given.database.query<{ name: string }>(
