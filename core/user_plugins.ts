@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { OperationError, type Plugin, type Plugins, type PluginStatus } from "./plugin.ts";
 import type { CommandEntry } from "./command_tree.ts";
 import type { Configuration } from "./config.ts";
+import { DEFAULTS_FILE } from "./config_sources.ts";
 import type { LoadOptions, UserPlugins } from "./loader.ts";
 import type { Run } from "./run.ts";
 import { type PluginDirectories, systemPlugins } from "./sandbox/find.ts";
@@ -76,7 +77,7 @@ function secretFiles({ run: { host }, configuration, flags }: PluginSource): str
     : [".pgpass", ".pg_service.conf", ".postgresql", ".aws"].map((name) => `${home}/${name}`);
   const envFile = typeof flags["env-file"] === "string" ? flags["env-file"] : ".env";
   const named = SECRET_FILES.flatMap((name) => configuration.get(name) || []);
-  return [envFile, "/etc/observatory/defaults.env", ...named, ...usual]
+  return [envFile, DEFAULTS_FILE, ...named, ...usual]
     .map((path) => path.startsWith("/") ? path : `${host.cwd}/${path}`);
 }
 

@@ -1,5 +1,6 @@
 /** The target database itself: opened, or made first where it is absent. */
 import { type Context, DatabaseError, OperationError, type Session } from "../../core/plugin.ts";
+import { identifier } from "../sql/names.ts";
 import { SQLX_SESSION } from "./history.ts";
 
 /** Opens a session like those of sqlx; undefined when the database does not exist. */
@@ -43,7 +44,7 @@ async function createDatabase(context: Context, database: string): Promise<boole
   try {
     for (let attempt = 1;; attempt++) {
       try {
-        await session.query(`CREATE DATABASE "${database.replaceAll('"', '""')}"`);
+        await session.query(`CREATE DATABASE ${identifier(database)}`);
         return true;
       } catch (error) {
         if (!(error instanceof DatabaseError)) throw error;

@@ -1,4 +1,5 @@
 /** The statements that make a database with another one's properties. */
+import { identifier, literal } from "../sql/names.ts";
 import type { DatabaseFacts, Privilege, Setting } from "./inspection.ts";
 
 /**
@@ -126,15 +127,4 @@ export function commentStatement(name: string, comment: string | undefined): str
   return `COMMENT ON DATABASE ${identifier(name)} IS ${
     comment === undefined ? "NULL" : literal(comment)
   }`;
-}
-
-/** A name as SQL. */
-export function identifier(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
-}
-
-/** A text as SQL, whatever `standard_conforming_strings` is. */
-export function literal(text: string): string {
-  const quoted = `'${text.replaceAll("'", "''").replaceAll("\\", "\\\\")}'`;
-  return text.includes("\\") ? `E${quoted}` : quoted;
 }

@@ -16,7 +16,6 @@ export interface DatabaseFacts {
   readonly tablespace: string;
   /** -1 means none. */
   readonly connectionLimit: number;
-  readonly allowsConnections: boolean;
   readonly isTemplate: boolean;
   readonly comment: string | undefined;
   /** Undefined when the privileges are the default ones. */
@@ -140,7 +139,6 @@ export async function inspectDatabase(
     icuRules: text("daticurules"),
     tablespace: found.tablespace,
     connectionLimit: Number(row["datconnlimit"]),
-    allowsConnections: row["datallowconn"] === true,
     isTemplate: row["datistemplate"] === true,
     comment: found.comment ?? undefined,
     privileges: found.has_acl

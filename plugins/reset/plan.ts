@@ -1,5 +1,6 @@
 /** What a reset would lose and do, and what stands against it; nothing here changes anything. */
 import { type Context, OperationError } from "../../core/plugin.ts";
+import { identifier } from "../sql/names.ts";
 import { type DatabaseFacts, inspectDatabase, inspectRights, type Rights } from "./inspection.ts";
 
 /** What is asked for. */
@@ -89,19 +90,21 @@ function refuseStanding(
   if (facts?.isTemplate === true) {
     stands(
       `"${database}" is a template`,
-      `If it is meant: ALTER DATABASE ${quoted(database)} IS_TEMPLATE false`,
+      `If it is meant: ALTER DATABASE ${identifier(database)} IS_TEMPLATE false`,
     );
   }
   if (!rights.owns) {
     stands(
       `role "${rights.user}" is not its owner, "${facts?.owner}", and no member of it`,
-      `GRANT ${quoted(facts?.owner ?? "")} TO ${quoted(rights.user)}, or connect as the owner`,
+      `GRANT ${identifier(facts?.owner ?? "")} TO ${
+        identifier(rights.user)
+      }, or connect as the owner`,
     );
   }
   if (!rights.mayCreate) {
     stands(
       `role "${rights.user}" may not create databases`,
-      `ALTER ROLE ${quoted(rights.user)} CREATEDB`,
+      `ALTER ROLE ${identifier(rights.user)} CREATEDB`,
     );
   }
   const holders = [
@@ -130,10 +133,6 @@ function refusal(message: string, { code, hint }: { code: string; hint: string }
     code,
     hint,
   });
-}
-
-function quoted(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
 }
 
 function describe(

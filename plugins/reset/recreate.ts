@@ -5,11 +5,10 @@ import {
   commentStatement,
   createStatement,
   fits,
-  identifier,
-  literal,
   privilegeStatements,
   settingStatements,
 } from "./definition.ts";
+import { identifier, literal } from "../sql/names.ts";
 import { type DatabaseFacts, inspectDatabase } from "./inspection.ts";
 
 /** What became of the old database, as far as it got. */
@@ -18,8 +17,6 @@ export interface Recreation {
   terminated: number;
   /** Whether the old database is gone. */
   dropped: boolean;
-  /** Whether the new one has its name. */
-  created: boolean;
 }
 
 /**
@@ -45,7 +42,11 @@ function markerOf(database: string): string {
 export async function recreate(
   context: Context,
   session: Session,
-  { facts, state }: { facts: DatabaseFacts; state: Recreation },
+  { facts, serverVersion, state }: {
+    facts: DatabaseFacts;
+    serverVersion: number;
+    state: Recreation;
+  },
 ): Promise<void> {
   const { log } = context;
   const database = facts.name;
@@ -55,7 +56,7 @@ export async function recreate(
   try {
     log.info(`Terminating active connections to "${database}"...`);
     log.info(`Dropping database "${database}"...`);
-    await replace(context, session, { facts, temporary, state });
+    await replace(context, session, { facts, temporary, serverVersion, state });
   } catch (error) {
     if (state.dropped) throw error;
     await session.query(`DROP DATABASE IF EXISTS ${identifier(temporary)}`).catch((failure) =>
@@ -67,24 +68,19 @@ export async function recreate(
   await startWorkers(context);
 }
 
-/**
- * Takes up a reset that was killed between the drop and the renaming.
- *
- * @returns whether there was one
- */
+/** Takes up a reset that was killed between the drop and the renaming, if there was one. */
 export async function takeUp(
   context: Context,
   session: Session,
   database: string,
-): Promise<boolean> {
+): Promise<void> {
   const temporary = temporaryName(database);
   const leftover = await inspectDatabase(session, temporary);
-  if (leftover === undefined) return false;
+  if (leftover === undefined) return;
   refuseForeign(leftover, database);
   context.log.info(`Taking up the reset that was broken off: "${temporary}" becomes "${database}"`);
   await takeName(context, session, { database, temporary, comment: undefined });
   await startWorkers(context);
-  return true;
 }
 
 function refuseForeign(leftover: DatabaseFacts, database: string): void {
@@ -158,61 +154,72 @@ const ATTEMPTS = 10;
 /**
  * Tries again what the server refuses while somebody is connected: a background worker in the
  * template, such as TimescaleDB's, comes and goes.
+ *
+ * @param between what is done before each further attempt
  */
-async function whileInUse<T>({ sleep }: Context, work: () => Promise<T>): Promise<T> {
+async function whileInUse<T>(
+  { sleep }: Context,
+  work: () => Promise<T>,
+  between: () => Promise<void> = () => Promise.resolve(),
+): Promise<T> {
   for (let attempt = 1;; attempt++) {
     try {
       return await work();
     } catch (error) {
       const inUse = error instanceof DatabaseError && error.server.sqlstate === IN_USE;
       if (!inUse || attempt === ATTEMPTS) throw error;
+      await between();
       await sleep(100 * attempt);
     }
   }
 }
 
-/**
- * Terminates, drops and renames; somebody may connect in between, so it is tried again.
- *
- * Drop and renaming are sent together, so that the end of this process cannot come between them.
- * When the drop fails, the renaming meets a name that is taken, and the comment is what it was.
- */
+/** Terminates, drops and renames; somebody may connect in between, so it is tried again. */
 async function replace(
   context: Context,
   session: Session,
-  { facts, temporary, state }: { facts: DatabaseFacts; temporary: string; state: Recreation },
+  { facts, temporary, serverVersion, state }: {
+    facts: DatabaseFacts;
+    temporary: string;
+    serverVersion: number;
+    state: Recreation;
+  },
 ): Promise<void> {
   const { name: database, comment } = facts;
-  const { rows: [server] } = await session.query<{ version: number }>(
-    "SELECT pg_catalog.current_setting('server_version_num')::int AS version",
-  );
   // FORCE terminates under the lock that keeps new sessions out.
-  const force = (server?.version ?? 0) >= 130000 ? " WITH (FORCE)" : "";
+  const force = serverVersion >= 130000 ? " WITH (FORCE)" : "";
   const steps = [
     `DROP DATABASE ${identifier(database)}${force}`,
     renaming(temporary, database),
     commentStatement(database, comment),
-  ].map((sql) => ({ sql }));
-  for (let attempt = 1;; attempt++) {
-    state.terminated += await terminate(session, database);
-    try {
-      await session.pipeline(steps);
-      state.dropped = true;
-      break;
-    } catch (error) {
-      if (!(error instanceof DatabaseError)) throw error;
-      if (error.step > 0) {
-        state.dropped = true;
-        await takeName(context, session, { database, temporary, comment });
-        break;
-      }
-      if (error.server.sqlstate !== IN_USE || attempt === ATTEMPTS) {
-        throw cannotDrop(database, error);
-      }
-      await context.sleep(100 * attempt);
-    }
+  ];
+  const endSessions = async () => void (state.terminated += await terminate(session, database));
+  await endSessions();
+  let renamed: boolean;
+  try {
+    renamed = await whileInUse(context, () => dropAndRename(session, steps), endSessions);
+  } catch (error) {
+    throw error instanceof DatabaseError ? cannotDrop(database, error) : error;
   }
-  state.created = true;
+  state.dropped = true;
+  if (!renamed) await takeName(context, session, { database, temporary, comment });
+}
+
+/**
+ * Sends drop and renaming together, so that the end of this process cannot come between them. When
+ * the drop fails, the renaming meets a name that is taken, and the comment is what it was.
+ *
+ * @returns whether all of it was done; without that, only the drop was
+ * @throws DatabaseError when the drop failed
+ */
+async function dropAndRename(session: Session, steps: readonly string[]): Promise<boolean> {
+  try {
+    await session.pipeline(steps.map((sql) => ({ sql })));
+    return true;
+  } catch (error) {
+    if (error instanceof DatabaseError && error.step > 0) return false;
+    throw error;
+  }
 }
 
 /** @returns how many sessions were told to end */
@@ -249,7 +256,7 @@ function cannotDrop(database: string, error: DatabaseError): OperationError {
 
 /** A background worker may be in the new database already; it is ended, as others are. */
 async function takeName(
-  { sleep }: Context,
+  context: Context,
   session: Session,
   { database, temporary, comment }: {
     database: string;
@@ -257,21 +264,14 @@ async function takeName(
     comment: string | undefined;
   },
 ): Promise<void> {
-  for (let attempt = 1;; attempt++) {
-    try {
-      await session.query(renaming(temporary, database));
-      break;
-    } catch (error) {
-      const inUse = error instanceof DatabaseError && error.server.sqlstate === IN_USE;
-      if (!inUse || attempt === ATTEMPTS) throw error;
-      await session.query(
-        `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
-         WHERE datname = $1 AND pid <> pg_catalog.pg_backend_pid()`,
-        [temporary],
-      );
-      await sleep(100 * attempt);
-    }
-  }
+  const endWorkers = async () => {
+    await session.query(
+      `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+       WHERE datname = $1 AND pid <> pg_catalog.pg_backend_pid()`,
+      [temporary],
+    );
+  };
+  await whileInUse(context, () => session.query(renaming(temporary, database)), endWorkers);
   await session.query(commentStatement(database, comment));
 }
 

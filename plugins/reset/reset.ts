@@ -20,7 +20,7 @@ export async function reset(context: Context, options: ResetOptions): Promise<Re
   const { rows: [own] } = await session.query<{ name: string }>(
     "SELECT current_database()::text AS name",
   );
-  const state: Recreation = { terminated: 0, dropped: false, created: false };
+  const state: Recreation = { terminated: 0, dropped: false };
   const at: { step: Step } = { step: "begin" };
   const lock = {
     key: `reset:${database}`,
@@ -31,11 +31,11 @@ export async function reset(context: Context, options: ResetOptions): Promise<Re
   try {
     return await db.withLock(lock, async (signal) => {
       // Looked at anew: the confirmation may have taken its time.
-      const { facts } = await inspect(session, database);
+      const { facts, rights: { serverVersion } } = await inspect(session, database);
       signal.throwIfAborted();
       at.step = "recreate";
-      if (facts !== undefined) await recreate(context, session, { facts, state });
-      else state.created = await takeUp(context, session, database);
+      if (facts === undefined) await takeUp(context, session, database);
+      else await recreate(context, session, { facts, serverVersion, state });
       signal.throwIfAborted();
       at.step = "migrate";
       const migrated = await context.run("migrate");

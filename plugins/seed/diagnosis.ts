@@ -1,6 +1,6 @@
 /** Finds the waiting row that a statement over all of them failed at; rows are counted from 1. */
 import { DatabaseError, type Session } from "../../core/plugin.ts";
-import { quoted } from "./names.ts";
+import { identifier } from "../sql/names.ts";
 import type { Key } from "./table.ts";
 
 /** Where the rows wait; it is gone with the transaction. */
@@ -170,13 +170,15 @@ async function findWithoutParent(
        ) AS pairs
      FROM pg_catalog.pg_constraint c
      WHERE c.contype = 'f' AND c.conname = $1 AND c.conrelid = pg_catalog.to_regclass($2)`,
-    [constraint, `${quoted(schema)}.${quoted(table)}`],
+    [constraint, `${identifier(schema)}.${identifier(table)}`],
   );
   if (key === undefined) return undefined;
   const pairs: [here: string, there: string][] = JSON.parse(key.pairs);
   if (!pairs.every(([here]) => columns.includes(here))) return undefined;
-  const given = pairs.map(([here]) => `s.${quoted(here)} IS NOT NULL`);
-  const met = pairs.map(([here, there]) => `r.${quoted(there)} = s.${quoted(here)}`).join(" AND ");
+  const given = pairs.map(([here]) => `s.${identifier(here)} IS NOT NULL`);
+  const met = pairs.map(([here, there]) => `r.${identifier(there)} = s.${identifier(here)}`).join(
+    " AND ",
+  );
   const parents = [key.referenced];
   if (key.itself === "true" && pairs.every(([, there]) => columns.includes(there))) {
     parents.push(WAITING);
@@ -189,13 +191,13 @@ async function findWithoutParent(
 export async function rowWithoutKey(session: Session, key: Key): Promise<number | undefined> {
   return await numberOf(
     session,
-    key.columns.map((column) => `s.${quoted(column)} IS NULL`).join(" OR "),
+    key.columns.map((column) => `s.${identifier(column)} IS NULL`).join(" OR "),
   );
 }
 
 /** The first row whose key an earlier one has too. */
 export async function repeatedKey(session: Session, key: Key): Promise<number | undefined> {
-  const columns = key.columns.map(quoted).join(", ");
+  const columns = key.columns.map(identifier).join(", ");
   const { rows: [row] } = await session.query<{ number: bigint | null }>(
     `SELECT min(seed_number) AS number FROM (
        SELECT seed_number, row_number() OVER (PARTITION BY ${columns} ORDER BY seed_number) AS nth

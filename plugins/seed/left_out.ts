@@ -2,7 +2,7 @@
 import { DatabaseError, type Session } from "../../core/plugin.ts";
 import { meetsAnother, WAITING } from "./diagnosis.ts";
 import { insertSql, sameKeySql } from "./merge_sql.ts";
-import { quoted } from "./names.ts";
+import { identifier } from "../sql/names.ts";
 import type { Key, Target } from "./table.ts";
 
 /** Rows that were left out. */
@@ -51,7 +51,7 @@ export async function leftOutRows(
 
 /** Of rows whose key holds no value it cannot be told whether they are there. */
 function hasValue({ nullsDistinct }: Key, column: string): string {
-  return nullsDistinct ? `s.${quoted(column)} IS NOT NULL` : "true";
+  return nullsDistinct ? `s.${identifier(column)} IS NOT NULL` : "true";
 }
 
 async function numberOf(session: Session, place: string): Promise<number> {

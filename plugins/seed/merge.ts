@@ -16,7 +16,7 @@ import {
 import { FileFault } from "./fault.ts";
 import { type LeftOut, leftOutRows } from "./left_out.ts";
 import { type KeyedMerge, type Merge, mergeSql, sameKeySql } from "./merge_sql.ts";
-import { quoted } from "./names.ts";
+import { identifier } from "../sql/names.ts";
 import { type Key, keyFor, type Target } from "./table.ts";
 
 /** What became of a file's rows. */
@@ -36,7 +36,7 @@ export interface Merged {
 
 /** Makes the table in which the rows wait, with just the columns of the file. */
 export async function makeWaiting(session: Session, { columns }: Target): Promise<void> {
-  const definitions = columns.map(({ name, type }) => `${quoted(name)} ${type}`);
+  const definitions = columns.map(({ name, type }) => `${identifier(name)} ${type}`);
   await session.query(
     `CREATE TEMPORARY TABLE seed_rows (${definitions.join(", ")}) ON COMMIT DROP`,
   );

@@ -1,5 +1,6 @@
 /** The SQL that puts waiting rows into their target. */
-import { quoted, quotedList } from "./names.ts";
+import { quotedList } from "./names.ts";
+import { identifier } from "../sql/names.ts";
 import { columnList, type Key, keyFor, type Target } from "./table.ts";
 
 /** What is put where. */
@@ -45,7 +46,7 @@ export function sameKeySql({ table }: Target, key: Key): string {
   return key.columns.map((column) => {
     // The plain comparison is the one that an index or a hash table answers.
     const operator = notNull.has(column) || key.nullsDistinct ? "=" : "IS NOT DISTINCT FROM";
-    return `t.${quoted(column)} ${operator} s.${quoted(column)}`;
+    return `t.${identifier(column)} ${operator} s.${identifier(column)}`;
   }).join(" AND ");
 }
 
@@ -59,5 +60,7 @@ export function differentSql(merge: Target, key: Key, other: string): string {
 }
 
 function otherColumns({ columns }: Target, key: Key): string[] {
-  return columns.map(({ name }) => name).filter((name) => !key.columns.includes(name)).map(quoted);
+  return columns.map(({ name }) => name).filter((name) => !key.columns.includes(name)).map(
+    identifier,
+  );
 }

@@ -1,4 +1,5 @@
 /** What the names of seed files say: how they are loaded, and into which table. */
+import { identifier } from "../sql/names.ts";
 
 /** How a file is loaded. */
 export type SeedType = "sql" | "csv" | "jsonl" | "module";
@@ -51,14 +52,9 @@ export function tableNamed(name: string): NamedTable | undefined {
     : { schema: first, table: second };
 }
 
-/** A name as SQL writes it so that its case is kept. */
-export function quoted(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
-}
-
 /** Names as a list for SQL. */
 export function quotedList(names: readonly string[]): string {
-  return names.map(quoted).join(", ");
+  return names.map(identifier).join(", ");
 }
 
 /** Sorts by the bytes of UTF-8, as every tool in the C locale does. */

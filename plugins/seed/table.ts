@@ -1,7 +1,8 @@
 /** The table that a file is loaded into, as the server knows it. */
 import type { Session } from "../../core/plugin.ts";
 import { FileFault } from "./fault.ts";
-import { type NamedTable, quoted, quotedList } from "./names.ts";
+import { type NamedTable, quotedList } from "./names.ts";
+import { identifier } from "../sql/names.ts";
 import { nearest } from "./nearest.ts";
 
 /** What can be asked on a session or on the database as a whole. */
@@ -83,7 +84,7 @@ export async function lookUpTable(queries: Queries, named: NamedTable): Promise<
   if (row === undefined) throw await unknownTable(queries, named);
   const [columns, keys] = [await columnsOf(queries, row.oid), await keysOf(queries, row.oid)];
   return {
-    sql: `${quoted(row.schema)}.${quoted(row.name)}`,
+    sql: `${identifier(row.schema)}.${identifier(row.name)}`,
     name: shownName(named),
     columns,
     keys: sortedKeys(keys, columns),
@@ -96,7 +97,7 @@ export async function lookUpTable(queries: Queries, named: NamedTable): Promise<
 }
 
 function sqlName({ schema, table }: NamedTable): string {
-  return schema === undefined ? quoted(table) : `${quoted(schema)}.${quoted(table)}`;
+  return schema === undefined ? identifier(table) : `${identifier(schema)}.${identifier(table)}`;
 }
 
 function shownName({ schema, table }: NamedTable): string {

@@ -57,8 +57,3 @@ export interface Subject {
 export type Check =
   | { readonly needs: "nothing"; run(subject: Subject): Promise<Finding> }
   | { readonly needs: "server" | "database"; run(server: Server): Promise<Finding> };
-
-/** An identifier as SQL writes it. */
-export function quoted(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
-}

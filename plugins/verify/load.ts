@@ -1,5 +1,6 @@
 /** What wears a server out: connections, transaction ids, and indexes that were left half-built. */
-import { type Check, type Finding, quoted, type Server } from "./check.ts";
+import { identifier } from "../sql/names.ts";
+import { type Check, type Finding, type Server } from "./check.ts";
 
 /** How many connections are used, of how many. */
 export interface ConnectionCounts {
@@ -110,7 +111,7 @@ export function judgeTransactionIds(row: OldestIds): Finding {
   return {
     status: age > TOO_OLD ? "failed" : "warning",
     message: `${told} (database "${database}"); above 2.1 billion the server takes no more writes`,
-    remedy: `Run vacuumdb --freeze ${quoted(database)}; when that does not help, end old ` +
+    remedy: `Run vacuumdb --freeze ${identifier(database)}; when that does not help, end old ` +
       "transactions (pg_stat_activity), prepared ones (pg_prepared_xacts) and unused " +
       "replication slots (pg_replication_slots)",
     details,

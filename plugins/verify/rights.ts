@@ -1,5 +1,6 @@
 /** What the role may do, against what the operations need. */
-import { type Check, type Finding, quoted, type Server } from "./check.ts";
+import { identifier } from "../sql/names.ts";
+import { type Check, type Finding, type Server } from "./check.ts";
 
 /** The rights as the server tells them. */
 export interface Rights {
@@ -141,7 +142,7 @@ export function judgeRights(row: Rights, { tables, major }: RightsFacts): Findin
 }
 
 function lacksOfMigrate(row: Rights): Lack[] {
-  const role = quoted(row.role);
+  const role = identifier(row.role);
   const lacks: Lack[] = [];
   if (row.schema === null) {
     lacks.push({
@@ -152,7 +153,7 @@ function lacksOfMigrate(row: Rights): Lack[] {
   } else if (row.create_in_schema === false) {
     lacks.push({
       operation: "migrate",
-      grant: `GRANT CREATE ON SCHEMA ${quoted(row.schema)} TO ${role};`,
+      grant: `GRANT CREATE ON SCHEMA ${identifier(row.schema)} TO ${role};`,
     });
   }
   if (row.history === false) {
@@ -166,7 +167,7 @@ function lacksOfMigrate(row: Rights): Lack[] {
 
 /** The tool keeps its own state in a schema of its own, which it makes when it first needs it. */
 function lacksOfState(row: Rights): Lack[] {
-  const role = quoted(row.role);
+  const role = identifier(row.role);
   if (row.state === false) {
     return [{
       operation: "seed",
@@ -177,19 +178,19 @@ function lacksOfState(row: Rights): Lack[] {
   return [{
     operation: "seed",
     why: "makes schema observatory",
-    grant: `GRANT CREATE ON DATABASE ${quoted(row.database)} TO ${role};`,
+    grant: `GRANT CREATE ON DATABASE ${identifier(row.database)} TO ${role};`,
   }];
 }
 
 function lacksOfReset(row: Rights): Lack[] {
   const operation = "reset";
-  const role = quoted(row.role);
+  const role = identifier(row.role);
   const lacks: Lack[] = [];
   if (!row.createdb) lacks.push({ operation, grant: `ALTER ROLE ${role} CREATEDB;` });
   if (!row.owner) {
     lacks.push({
       operation,
-      grant: `ALTER DATABASE ${quoted(row.database)} OWNER TO ${role};`,
+      grant: `ALTER DATABASE ${identifier(row.database)} OWNER TO ${role};`,
     });
   }
   if (!row.signal) {
@@ -208,7 +209,7 @@ const READ_ALL_SINCE = 14;
 function lacksOfBackup(row: Rights, { tables, major }: RightsFacts): Lack[] {
   const operation = "backup";
   const { closed, filtered } = tables;
-  const role = quoted(row.role);
+  const role = identifier(row.role);
   const lacks: Lack[] = [];
   if (closed.total > 0) {
     lacks.push({
@@ -238,7 +239,7 @@ export function judgeCreator({ role, superuser, createdb }: Rights, database: st
   return {
     status: "warning",
     message: `Role "${role}" may not create database "${database}" (migrate)`,
-    remedy: `As a superuser: CREATE DATABASE ${quoted(database)} OWNER ${quoted(role)};`,
+    remedy: `As a superuser: CREATE DATABASE ${identifier(database)} OWNER ${identifier(role)};`,
     details,
   };
 }

@@ -1,5 +1,6 @@
 /** What the server is and whether it answers: the checks of the replaced system's manual, but for TimescaleDB. */
-import { type Check, type Finding, quoted, type Server, type Subject } from "./check.ts";
+import { identifier } from "../sql/names.ts";
+import { type Check, type Finding, type Server, type Subject } from "./check.ts";
 import { judgeVersion } from "./majors.ts";
 
 /** Whether the database can be entered. */
@@ -139,11 +140,13 @@ function writable({ source, role, database }: WritesRow): string {
   const [reset, writing] = [`RESET ${READ_ONLY};`, `SET ${READ_ONLY} = off;`];
   switch (source) {
     case "database":
-      return `${writing}\nALTER DATABASE ${quoted(database)} ${reset}`;
+      return `${writing}\nALTER DATABASE ${identifier(database)} ${reset}`;
     case "user":
-      return `${writing}\nALTER ROLE ${quoted(role)} ${reset}`;
+      return `${writing}\nALTER ROLE ${identifier(role)} ${reset}`;
     case "database user":
-      return `${writing}\nALTER ROLE ${quoted(role)} IN DATABASE ${quoted(database)} ${reset}`;
+      return `${writing}\nALTER ROLE ${identifier(role)} IN DATABASE ${
+        identifier(database)
+      } ${reset}`;
     case "client":
       return "Take it out of PGOPTIONS, or of the options of the connection string";
     default:

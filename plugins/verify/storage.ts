@@ -1,5 +1,6 @@
 /** How the database keeps its text and pages. */
-import { type Check, type Finding, quoted, type Server } from "./check.ts";
+import { identifier } from "../sql/names.ts";
+import { type Check, type Finding, type Server } from "./check.ts";
 
 /** Whether every character can be kept. */
 export const encoding: Check = {
@@ -70,8 +71,8 @@ export function judgeCollation({ database, recorded, actual }: CollationVersions
     status: "warning",
     message: `The collation was of version ${recorded} and is now of ${actual}: ` +
       "indexes on text may miss rows",
-    remedy: `REINDEX DATABASE ${quoted(database)};\n` +
-      `ALTER DATABASE ${quoted(database)} REFRESH COLLATION VERSION;`,
+    remedy: `REINDEX DATABASE ${identifier(database)};\n` +
+      `ALTER DATABASE ${identifier(database)} REFRESH COLLATION VERSION;`,
     details,
   };
 }

@@ -1,12 +1,11 @@
 import assert from "assert";
 import {
   createStatement,
-  identifier,
   listElements,
-  literal,
   privilegeStatements,
   settingStatements,
 } from "../../plugins/reset/definition.ts";
+import { identifier, literal } from "../../plugins/sql/names.ts";
 import type { DatabaseFacts, Privilege } from "../../plugins/reset/inspection.ts";
 import { byteText } from "../../plugins/reset/plan.ts";
 import { temporaryName } from "../../plugins/reset/recreate.ts";
@@ -23,7 +22,6 @@ function facts(more: Partial<DatabaseFacts> = {}): DatabaseFacts {
     icuRules: undefined,
     tablespace: "pg_default",
     connectionLimit: -1,
-    allowsConnections: true,
     isTemplate: false,
     comment: undefined,
     privileges: undefined,

@@ -1,5 +1,6 @@
 import assert from "assert";
-import { compareBytes, kindOfName, quoted, tableOfName } from "../../plugins/seed/names.ts";
+import { compareBytes, kindOfName, tableOfName } from "../../plugins/seed/names.ts";
+import { identifier } from "../../plugins/sql/names.ts";
 import { nearest } from "../../plugins/seed/nearest.ts";
 import { matcherOf } from "../../plugins/seed/pattern.ts";
 
@@ -66,8 +67,8 @@ Deno.test("compareBytes: sorts as UTF-8 does, capitals and short names first", (
   ]);
 });
 
-Deno.test("quoted: doubles quotes", () => {
-  assert.equal(quoted('a"b'), '"a""b"');
+Deno.test("identifier: doubles quotes", () => {
+  assert.equal(identifier('a"b'), '"a""b"');
 });
 
 Deno.test("matcherOf: knows stars, question marks and sets", () => {
