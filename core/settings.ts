@@ -111,6 +111,13 @@ export const SETTINGS: readonly Setting[] = [
     default: "30",
     range: [0, 36500],
   },
+  ...retention("", "in BACKUPS_DIR"),
+  {
+    name: "BACKUP_ENCRYPT",
+    summary: "Whom backups are encrypted for: recipients of age, separated by spaces",
+    quiet: true,
+  },
+  { name: "BACKUP_METRICS_FILE", summary: "Where backups leave metrics", quiet: true },
   {
     name: "ENVIRONMENT",
     summary: "The environment's name; production asks for stricter confirmation",
@@ -131,13 +138,26 @@ export const SETTINGS: readonly Setting[] = [
     default: "us-east-1",
     lower: "AWS_DEFAULT_REGION",
   },
-  { name: "AWS_ENDPOINT_URL", summary: "The address of an S3 service", quiet: true },
+  {
+    name: "AWS_ENDPOINT_URL_S3",
+    summary: "The address of an S3 service",
+    flag: "endpoint-url",
+    lower: "AWS_ENDPOINT_URL",
+    quiet: true,
+  },
   { name: "S3_BACKUP_BUCKET", summary: "The bucket of the backups" },
   {
     name: "S3_BACKUP_PREFIX",
     summary: "What the keys of the backups begin with",
     default: "backups/",
   },
+  {
+    name: "S3_BACKUP_RETENTION_DAYS",
+    summary: "How many days backups are kept in the bucket",
+    range: [0, 36500],
+    quiet: true,
+  },
+  ...retention("S3_", "in the bucket"),
   ...libpq("hostaddr", "PGHOSTADDR", "The address to connect to instead of looking up the name"),
   ...libpq("passfile", "PGPASSFILE", "The password file instead of ~/.pgpass"),
   ...libpq("service", "PGSERVICE", "The section of the service file to use"),
@@ -154,6 +174,30 @@ export const SETTINGS: readonly Setting[] = [
   ...libpq("connect_timeout", "PGCONNECT_TIMEOUT", "Seconds to wait for each host"),
   ...libpq("target_session_attrs", "PGTARGETSESSIONATTRS", "Which of several hosts will do"),
 ];
+
+/** What is kept of the backups in one place, instead of so many days. */
+function retention(prefix: string, where: string): Setting[] {
+  const counts = ["last", "daily", "weekly", "monthly", "yearly"].map((what): Setting => ({
+    name: `${prefix}BACKUP_KEEP_${what.toUpperCase()}`,
+    summary: `How many ${what} backups are kept ${where}`,
+    range: [0, 100_000],
+    quiet: true,
+  }));
+  return [
+    ...counts,
+    {
+      name: `${prefix}BACKUP_KEEP_WITHIN`,
+      summary: `How far before the newest one backups are kept ${where}, such as 30d`,
+      quiet: true,
+    },
+    {
+      name: `${prefix}BACKUP_MIN_KEEP`,
+      summary: `How many backups are kept ${where} whatever else is said`,
+      range: [1, 100_000],
+      quiet: true,
+    },
+  ];
+}
 
 /** A setting of libpq's own; one that has a default is always in force, so it is shown too. */
 function libpq(parameter: ParameterName, name: string, summary: string, value?: string): Setting[] {

@@ -107,6 +107,7 @@ Deno.test("laws: a built-in imports the contract, its own files and Node's modul
       'import { split } from "./split.ts";',
       'import { text } from "../migrate/text.ts";',
       'import { scanSql } from "../sql/scanner.ts";',
+      'import type { Manifest } from "../repository/manifest.ts";',
       'await import("./apply.ts");',
     ]
   ) assert.deepEqual(findings("plugins/migrate/apply.ts", text), [], text);
@@ -114,6 +115,9 @@ Deno.test("laws: a built-in imports the contract, its own files and Node's modul
     findings("plugins/sql/scanner.ts", 'import { text } from "../migrate/text.ts";'),
     rule,
   );
+  const s3 = 'import("@aws-sdk/client-s3");';
+  assert.deepEqual(findings("plugins/repository/packages.ts", s3), []);
+  assert.deepEqual(findings("plugins/repository/s3.ts", s3), rule);
   assert.deepEqual(findings("plugins/mod.ts", 'import migrate from "./migrate/mod.ts";'), []);
   assert.deepEqual(findings("plugins/mod.ts", 'import { x } from "./migrate/apply.ts";'), rule);
 });

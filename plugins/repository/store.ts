@@ -1,0 +1,51 @@
+/** A place where backups are kept: a directory, or a bucket below a prefix. */
+
+/** One file of a store. */
+export interface StoredObject {
+  /** Relative to the store, such as `a.dump` or `a.dir/toc.dat`. */
+  readonly name: string;
+  /** Bytes. */
+  readonly size: number;
+  /** When it was last written, in milliseconds since 1970. */
+  readonly modified: number;
+}
+
+/** A part of a file. */
+export interface Range {
+  /** The first byte, from 0. */
+  readonly offset: number;
+  /** Bytes; to the end when left out. */
+  readonly length?: number;
+}
+
+/** What can be done in a place where backups are kept. Names are relative to it. */
+export interface Store {
+  readonly kind: "local" | "s3";
+  /** For messages: `./backups`, `s3://bucket/backups`. */
+  readonly title: string;
+  /**
+   * Everything in it, sorted by name; the members of directory backups too, and of no other
+   * directory. An empty list when the place does not exist.
+   */
+  list(): Promise<StoredObject[]>;
+  /**
+   * One file, or a part of it.
+   *
+   * @throws OperationError `not_found`
+   */
+  read(name: string, range?: Range): Promise<ReadableStream<Uint8Array>>;
+  /**
+   * Several small files as text, in the order asked for.
+   *
+   * @throws OperationError `not_found`
+   */
+  readTexts(names: readonly string[]): Promise<string[]>;
+  /**
+   * Writes a new small file: whole and durable, or not at all.
+   *
+   * @throws OperationError `already_exists`, where the place can tell
+   */
+  create(name: string, contents: string): Promise<void>;
+  /** Removes a file; one that is not there is no error. */
+  remove(name: string): Promise<void>;
+}
