@@ -1,0 +1,128 @@
+/** pg_dump, started and held to its word: what it writes counts only once it has ended well. */
+import {
+  type ClientTool,
+  type Context,
+  OperationError,
+  type ProgramExit,
+} from "../../core/plugin.ts";
+import {
+  createDumpMessages,
+  type DumpListener,
+  type DumpMessages,
+  readLines,
+} from "./pg_dump_messages.ts";
+
+/** How pg_dump is started. */
+export interface DumpCall {
+  readonly tool: ClientTool;
+  readonly args: readonly string[];
+  /** What its sessions are known by in `pg_stat_activity`. */
+  readonly name: string;
+  readonly listener?: DumpListener;
+  /** Seconds without a byte or a word after which it counts as stuck; 0 for never. */
+  readonly stallTimeout: number;
+}
+
+/** A dump under way. */
+export interface Dump {
+  /**
+   * What it writes. The stream fails unless pg_dump ends with 0: half of a dump must not look like
+   * one. It must be read, or cancelled.
+   */
+  readonly output: ReadableStream<Uint8Array>;
+  readonly messages: DumpMessages;
+  /** Ends it; its stream fails with the reason. */
+  stop(reason: unknown): Promise<void>;
+}
+
+/** Starts pg_dump or pg_dumpall. */
+export async function startDump(ctx: Context, call: DumpCall): Promise<Dump> {
+  const { tool, args, name, listener } = call;
+  const program = await ctx.exec(tool.path, {
+    args,
+    connect: true,
+    // Its messages are read, so they are asked for in English.
+    env: { PGAPPNAME: name, LC_ALL: "C", LANGUAGE: "C" },
+  });
+  const messages = createDumpMessages(listener);
+  const watchdog = startWatchdog(call.stallTimeout, () => stop(stalled(call)));
+  let stopped: { readonly reason: unknown } | undefined;
+  async function stop(reason: unknown): Promise<void> {
+    stopped ??= { reason };
+    await program.stop();
+  }
+  const told = readLines(program.stderr, (line) => {
+    watchdog.alive();
+    messages.line(line);
+  });
+  // Whoever reads the output waits for it as well.
+  told.catch(() => {});
+  async function* output(): AsyncGenerator<Uint8Array> {
+    let ended = false;
+    try {
+      for await (const chunk of program.stdout) {
+        watchdog.alive();
+        yield chunk;
+        if (stopped !== undefined) throw stopped.reason;
+      }
+      const exit = await program.exit;
+      await told;
+      ended = true;
+      if (stopped !== undefined) throw stopped.reason;
+      if (exit.code !== 0) throw failed(call, { exit, messages });
+    } catch (error) {
+      throw stopped?.reason ?? error;
+    } finally {
+      watchdog.stop();
+      if (!ended) await program.stop().catch(() => {});
+    }
+  }
+  return { output: ReadableStream.from(output()), messages, stop };
+}
+
+interface Watchdog {
+  alive(): void;
+  stop(): void;
+}
+
+function startWatchdog(seconds: number, bark: () => void): Watchdog {
+  if (seconds === 0) return { alive: () => {}, stop: () => {} };
+  let last = performance.now();
+  const timer = setInterval(() => {
+    if (performance.now() - last >= seconds * 1000) bark();
+  }, Math.min(1000, seconds * 250));
+  return { alive: () => last = performance.now(), stop: () => clearInterval(timer) };
+}
+
+function failed(
+  { tool }: DumpCall,
+  { exit, messages: { errors } }: { readonly exit: ProgramExit; readonly messages: DumpMessages },
+): OperationError {
+  const name = nameOf(tool);
+  const [first] = errors;
+  const end = exit.signal === undefined
+    ? `ended with exit code ${exit.code}`
+    : `was ended by ${exit.signal}`;
+  return new OperationError(
+    `Cannot back up: ${name} ${first === undefined ? end : `failed: ${first}`}`,
+    {
+      code: "dump_failed",
+      ...(errors.length > 1 ? { excerpt: errors.slice(1, 20).join("\n") } : {}),
+      details: { program: name, exit: exit.code, ...(exit.signal ? { signal: exit.signal } : {}) },
+    },
+  );
+}
+
+function stalled({ tool, stallTimeout }: DumpCall): OperationError {
+  return new OperationError(
+    `Cannot back up: ${nameOf(tool)} has written and said nothing for ${stallTimeout} s`,
+    {
+      code: "dump_stalled",
+      hint: "It may wait for a lock, or for the server; --stall-timeout gives it more time",
+    },
+  );
+}
+
+function nameOf({ path }: ClientTool): string {
+  return path.slice(path.lastIndexOf("/") + 1);
+}

@@ -1,0 +1,82 @@
+/** What pg_dump says on stderr while it works (`--verbose`, messages in English). */
+
+/** What was said, sorted out as it comes. */
+export interface DumpMessages {
+  /** Takes one line. */
+  line(text: string): void;
+  /** Warnings so far, each with its details. */
+  readonly warnings: readonly string[];
+  /** Errors so far, each with its details and hints. */
+  readonly errors: readonly string[];
+}
+
+/** Who is told while lines come. */
+export interface DumpListener {
+  /** A table's rows are being written now. */
+  table?(name: string): void;
+  /** Entry N of a directory's table of contents has been written, by a parallel dump. */
+  finished?(id: number): void;
+}
+
+/** Sorts lines out. */
+export function createDumpMessages(listener: DumpListener = {}): DumpMessages {
+  const warnings: string[] = [];
+  const errors: string[] = [];
+  let last: string[] | undefined;
+  return {
+    warnings,
+    errors,
+    line(text) {
+      const match =
+        /^(?:.*[/\\])?pg_dump(?:all)?(?:\.exe)?: (?:(error|warning|detail|hint|fatal): )?(.*)$/s
+          .exec(text);
+      const [, level, words = text] = match ?? [];
+      if (level === "detail" || level === "hint" || match === null) {
+        // A message of several lines, or its details.
+        const at = last === undefined ? -1 : last.length - 1;
+        if (last !== undefined && at >= 0) {
+          last[at] += level === "hint"
+            ? `; ${words}`
+            : match === null
+            ? `\n${text}`
+            : ` (${words})`;
+        } else if (match === null && text.trim() !== "") errors.push(text);
+        return;
+      }
+      last = level === "warning" ? warnings : level === undefined ? undefined : errors;
+      last?.push(words);
+      if (level !== undefined) return;
+      const table = /^dumping contents of table "(.*)"$/s.exec(words)?.[1];
+      if (table !== undefined) listener.table?.(table);
+      const finished = /^finished item (\d+) /.exec(words)?.[1];
+      if (finished !== undefined) listener.finished?.(Number(finished));
+    },
+  };
+}
+
+// What pg_dump says of TimescaleDB's own tables; a full backup has both sides of the circle, and
+// the rows of a hypertable with its chunks.
+const HARMLESS_WHEN_FULL =
+  /circular foreign-key constraints.*\b(?:hypertable|chunk|continuous_agg|compression_settings|dimension_slice)\b|hypertable data are in the chunks/s;
+
+/** The warnings that somebody should read. */
+export function worthTelling(
+  warnings: readonly string[],
+  { full, timescale }: { readonly full: boolean; readonly timescale: boolean },
+): string[] {
+  return warnings.filter((text) => !(full && timescale && HARMLESS_WHEN_FULL.test(text)));
+}
+
+/** Reads a stream of text line by line, to its end. */
+export async function readLines(
+  stream: ReadableStream<Uint8Array>,
+  take: (line: string) => void,
+): Promise<void> {
+  let rest = "";
+  for await (const text of stream.pipeThrough(new TextDecoderStream("utf-8"))) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) take(line.replace(/\r$/, ""));
+  }
+  if (rest !== "") take(rest);
+}

@@ -1,0 +1,254 @@
+/** Which tables are dumped: patterns resolved against the catalogue, with what belongs to them. */
+import { OperationError, type Session } from "../../core/plugin.ts";
+import { identifier } from "../sql/names.ts";
+import type { Selection } from "../repository/manifest.ts";
+import { readPattern, type TablePattern } from "./pattern.ts";
+
+/** What was asked for, as it was given. */
+export interface Wanted {
+  readonly tables: readonly string[];
+  readonly exclude: readonly string[];
+}
+
+/** Tables that are dumped. */
+export interface Resolved extends Selection {
+  /** What is to be said of them. */
+  readonly warnings: readonly string[];
+  /** Object identifiers of what is in the dump; undefined for everything. */
+  readonly included: ReadonlySet<number> | undefined;
+  readonly excluded: ReadonlySet<number>;
+}
+
+interface Relation {
+  readonly oid: number;
+  readonly schema: string;
+  readonly name: string;
+}
+
+/**
+ * Resolves the patterns. Partitions, children and chunks go with their table.
+ *
+ * @param session the dump's snapshot
+ * @throws OperationError of kind `usage` for a pattern that no table matches; `refused` for rows
+ *   that a dump of single tables cannot give back
+ */
+export async function resolveSelection(session: Session, wanted: Wanted): Promise<Resolved> {
+  const { tables, exclude } = wanted;
+  if (tables.length === 0 && exclude.length === 0) {
+    return {
+      tables,
+      exclude,
+      resolved_tables: [],
+      resolved_exclude: [],
+      resolved_exclude_rows: [],
+      warnings: [],
+      included: undefined,
+      excluded: new Set(),
+    };
+  }
+  const [wantedRoots, unwantedRoots] = await rootsOf(session, wanted);
+  const hypertables = await readHypertables(session);
+  await refuseCompressed(session, wantedRoots.filter(({ oid }) => hypertables.has(oid)));
+  // A hypertable's rows are left out and not itself, since the catalogue of TimescaleDB, which is
+  // dumped as a whole, goes on telling of its chunks.
+  const withoutRows = unwantedRoots.filter(({ oid }) => hypertables.has(oid));
+  const without = unwantedRoots.filter(({ oid }) => !hypertables.has(oid));
+  const included = await withDescendants(session, wantedRoots);
+  const excluded = await withDescendants(session, without);
+  const emptied = [
+    ...await withDescendants(session, withoutRows),
+    ...await compressedChunks(session, withoutRows),
+  ];
+  const left = tables.length === 0
+    ? undefined
+    : included.filter(({ oid }) => !excluded.some((each) => each.oid === oid));
+  if (left?.length === 0) {
+    throw new OperationError("Cannot back up: --exclude-table leaves out every table of --tables", {
+      kind: "usage",
+      code: "nothing_selected",
+    });
+  }
+  return {
+    tables,
+    exclude,
+    resolved_tables: included.map(quoted),
+    resolved_exclude: excluded.map(quoted),
+    resolved_exclude_rows: emptied.map(quoted),
+    warnings: [
+      ...withoutRows.map((table) =>
+        `The hypertable ${
+          quoted(table)
+        } is kept without its rows: TimescaleDB's catalogue tells of its chunks`
+      ),
+      ...await danglingReferences(session, excluded),
+    ],
+    included: left && new Set(left.map(({ oid }) => oid)),
+    excluded: new Set([...excluded, ...emptied].map(({ oid }) => oid)),
+  };
+}
+
+async function rootsOf(
+  session: Session,
+  { tables, exclude }: Wanted,
+): Promise<[Relation[], Relation[]]> {
+  const missing: string[] = [];
+  const find = async (patterns: readonly string[]) => {
+    const found = new Map<number, Relation>();
+    for (const pattern of patterns.map(readPattern)) {
+      const relations = await relationsLike(session, pattern);
+      if (relations.length === 0) missing.push(pattern.text);
+      for (const relation of relations) found.set(relation.oid, relation);
+    }
+    return [...found.values()];
+  };
+  const found: [Relation[], Relation[]] = [await find(tables), await find(exclude)];
+  if (missing.length > 0) {
+    const names = missing.map((text) => JSON.stringify(text)).join(", ");
+    throw new OperationError(
+      `Cannot back up: no table matches ${names}`,
+      {
+        kind: "usage",
+        code: "no_table",
+        hint: "Tables outside the search path need their schema: SCHEMA.TABLE",
+        details: { patterns: missing },
+      },
+    );
+  }
+  return found;
+}
+
+async function relationsLike(
+  session: Session,
+  { schema, name }: TablePattern,
+): Promise<Relation[]> {
+  const { rows } = await session.query<{ oid: number; schema: string; name: string }>(
+    `SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name
+       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
+        AND c.relname OPERATOR(pg_catalog.~) $1 COLLATE pg_catalog.default
+        AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+        AND ${
+      schema === undefined
+        ? "pg_catalog.pg_table_is_visible(c.oid)"
+        : "n.nspname OPERATOR(pg_catalog.~) $2 COLLATE pg_catalog.default"
+    }
+      ORDER BY 2, 3`,
+    schema === undefined ? [name] : [name, schema],
+  );
+  return rows;
+}
+
+/** With partitions and children of every depth; chunks are children of their hypertable. */
+async function withDescendants(
+  session: Session,
+  relations: readonly Relation[],
+): Promise<Relation[]> {
+  if (relations.length === 0) return [];
+  const { rows } = await session.query<{ oid: number; schema: string; name: string }>(
+    `WITH RECURSIVE d(oid) AS (
+       SELECT unnest($1::oid[])
+       UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN d ON i.inhparent = d.oid)
+     SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name
+       FROM d JOIN pg_catalog.pg_class c USING (oid)
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') ORDER BY 2, 3`,
+    [oids(relations)],
+  );
+  return rows;
+}
+
+/** The hypertables by their object identifiers; none without TimescaleDB. */
+async function readHypertables(session: Session): Promise<ReadonlySet<number>> {
+  if (!await hasTimescale(session)) return new Set();
+  const { rows } = await session.query<{ oid: number }>(
+    `SELECT c.oid FROM _timescaledb_catalog.hypertable h
+       JOIN pg_catalog.pg_namespace n ON n.nspname = h.schema_name
+       JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = h.table_name`,
+  );
+  return new Set(rows.map(({ oid }) => oid));
+}
+
+async function hasTimescale(session: Session): Promise<boolean> {
+  const { rows } = await session.query(
+    "SELECT FROM pg_catalog.pg_extension WHERE extname = 'timescaledb'",
+  );
+  return rows.length > 0;
+}
+
+// Versions of TimescaleDB differ in how a chunk names its table.
+const COMPRESSED_CHUNKS = `
+  SELECT coalesce(
+      pg_catalog.to_regclass(pg_catalog.format('%I.%I', t->>'schema_name', t->>'table_name')),
+      (t->>'relid')::pg_catalog.regclass)::oid AS oid
+    FROM _timescaledb_catalog.hypertable h
+      JOIN pg_catalog.pg_namespace n ON n.nspname = h.schema_name
+      JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = h.table_name
+      JOIN _timescaledb_catalog.chunk k ON k.hypertable_id = h.id
+      JOIN _timescaledb_catalog.chunk z ON z.id = k.compressed_chunk_id,
+      LATERAL pg_catalog.to_jsonb(z) AS t
+   WHERE c.oid = ANY ($1::oid[])`;
+
+async function compressedChunks(
+  session: Session,
+  hypertables: readonly Relation[],
+): Promise<Relation[]> {
+  if (hypertables.length === 0) return [];
+  const { rows } = await session.query<{ oid: number; schema: string; name: string }>(
+    `SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name
+       FROM (${COMPRESSED_CHUNKS}) z JOIN pg_catalog.pg_class c USING (oid)
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace ORDER BY 2, 3`,
+    [oids(hypertables)],
+  );
+  return rows;
+}
+
+async function refuseCompressed(
+  session: Session,
+  hypertables: readonly Relation[],
+): Promise<void> {
+  for (const table of hypertables) {
+    const chunks = await compressedChunks(session, [table]);
+    if (chunks.length === 0) continue;
+    throw new OperationError(
+      `Cannot back up ${quoted(table)} alone: ${chunks.length} of its chunks are compressed, ` +
+        "and their rows are readable only beside TimescaleDB's catalogue of a full backup",
+      {
+        kind: "refused",
+        code: "compressed_chunks",
+        hint: "Take a full backup, or decompress the chunks first: " +
+          `SELECT decompress_chunk(c, true) FROM show_chunks('${
+            quoted(table).replaceAll("'", "''")
+          }') c`,
+        details: { table: quoted(table), compressed_chunks: chunks.length },
+      },
+    );
+  }
+}
+
+/** Keys of tables that stay to tables that are left out: a restore cannot make them. */
+async function danglingReferences(
+  session: Session,
+  excluded: readonly Relation[],
+): Promise<string[]> {
+  if (excluded.length === 0) return [];
+  const { rows } = await session.query<{ key: string; from: string; to: string }>(
+    `SELECT k.conname::text AS key, k.conrelid::pg_catalog.regclass::text AS from,
+         k.confrelid::pg_catalog.regclass::text AS to
+       FROM pg_catalog.pg_constraint k
+      WHERE k.contype = 'f' AND k.conparentid = 0 AND k.confrelid = ANY ($1::oid[])
+        AND k.conrelid <> ALL ($1::oid[]) ORDER BY 2, 1`,
+    [oids(excluded)],
+  );
+  return rows.map(({ key, from, to }) =>
+    `The key ${identifier(key)} of ${from} refers to ${to}, which is left out: ` +
+    "a restore reports that it cannot be made"
+  );
+}
+
+function quoted({ schema, name }: Relation): string {
+  return `${identifier(schema)}.${identifier(name)}`;
+}
+
+function oids(relations: readonly Relation[]): string {
+  return `{${relations.map(({ oid }) => oid).join(",")}}`;
+}
