@@ -15,6 +15,7 @@ import { pluginState } from "./plugin_state.ts";
 import { ask } from "./prompt.ts";
 import type { Run } from "./run.ts";
 import { sleep } from "./sleep.ts";
+import { TOOL } from "./version.ts";
 import {
   createDatabase,
   type HeldLocks,
@@ -80,9 +81,11 @@ export function createContext(
     log,
     config: {
       get: (name) => configuration.get(name),
+      secret: (name) => configuration.secret(name),
       entries: () => Promise.resolve(configuration.entries()),
       problems: () => Promise.resolve(configuration.problems.map(({ message }) => message)),
     },
+    tool: TOOL,
     signal,
     dryRun: options.dryRun,
     json: run.json,

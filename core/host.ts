@@ -3,13 +3,7 @@
  * in `core/` is handed this interface, so that a test can hand in another.
  */
 import { systemFiles } from "./host/files.ts";
-import {
-  type CreateOptions,
-  type FileEntry,
-  type FileFacts,
-  OperationError,
-  type ProgramExit,
-} from "./plugin.ts";
+import { type Files, OperationError, type ProgramExit } from "./plugin.ts";
 import type { Dialer } from "./postgres/transport.ts";
 
 /** The signals that end a run in an orderly way, with their numbers. */
@@ -56,18 +50,12 @@ export interface Host {
   readonly programDirectory: string;
 }
 
-/** The file system; errors are `OperationError` with a stable code. */
-export interface HostFiles {
-  list(directory: string): Promise<FileEntry[]>;
-  readAll(paths: readonly string[]): Promise<Uint8Array[]>;
-  readSmall(paths: readonly string[], limit: number): Promise<(Uint8Array | null)[]>;
-  stream(path: string): Promise<ReadableStream<Uint8Array>>;
-  create(path: string, contents: string | Uint8Array, options?: CreateOptions): Promise<void>;
+/** The file system, with what the program alone asks of it; errors are `OperationError` with a stable code. */
+export interface HostFiles extends Files {
   /** The text of a file, or undefined when there is none. */
   readText(path: string): Promise<string | undefined>;
   /** Permission bits of a file (as in `stat`), or undefined when there is none or no such bits. */
   mode(path: string): Promise<number | undefined>;
-  inspect(path: string): Promise<FileFacts | undefined>;
 }
 
 /** Other programs. */

@@ -396,6 +396,8 @@ export interface Context {
   readonly files: Files;
   readonly log: Log;
   readonly config: Config;
+  /** The program that runs this, for what is written down about it. */
+  readonly tool: { readonly name: string; readonly version: string };
   /** Aborted by INT, TERM or HUP; its reason is the error to end with. */
   readonly signal: AbortSignal;
   /** Whether `--dry-run` was given: change nothing, tell what would be. */
@@ -598,6 +600,8 @@ export interface Log {
 export interface Config {
   /** The value of a setting by its environment variable's name, or undefined; secrets are not given out. */
   get(name: string): string | undefined;
+  /** The value of a secret setting. For built-ins alone: no plugin's context has it. */
+  secret?(name: string): string | undefined;
   /** Every setting with its origin; secrets masked. */
   entries(): Promise<ConfigEntry[]>;
   /** Everything that is wrong with the settings, the connection's included, each with its origin. */
@@ -626,22 +630,81 @@ export interface Files {
   readAll(paths: readonly string[]): Promise<Uint8Array[]>;
   /** The same for files of at most `limit` bytes; null stands for a larger one. */
   readSmall(paths: readonly string[], limit: number): Promise<(Uint8Array | null)[]>;
-  /** One file as a stream of chunks of at most 256 KiB. */
-  stream(path: string): Promise<ReadableStream<Uint8Array>>;
   /**
-   * Writes a new file and makes its directory where needed.
+   * One file, or a part of it, as a stream of chunks of at most 256 KiB. What lies beyond the end of
+   * the file is left out.
+   */
+  stream(path: string, range?: FileRange): Promise<ReadableStream<Uint8Array>>;
+  /**
+   * Writes a new file and makes its directory where needed. It is there under its name, whole and on
+   * the disk, or not at all.
    *
-   * @throws OperationError `already_exists` when there is one of that name
+   * @throws OperationError `already_exists` when there is one of that name; `no_space` on a full disk
    */
   create(path: string, contents: string | Uint8Array, options?: CreateOptions): Promise<void>;
+  /**
+   * Writes a new file from a stream, in a directory that is there. It is there under its name when
+   * the stream has ended and every byte is on the disk, and not at all when the stream fails: until
+   * then what has come stands in `partial`, a file beside it. A chunk is in that file before the
+   * next one is asked for.
+   *
+   * @throws OperationError `already_exists` when something has that name, or the partial's;
+   * `no_space` on a full disk; what the stream fails with
+   */
+  save(path: string, data: ReadableStream<Uint8Array>, options?: SaveOptions): Promise<void>;
+  /**
+   * Renames a file or directory; on the disk when it returns. A link is renamed itself.
+   *
+   * @throws OperationError `already_exists` when there is something under the new name; `not_found`
+   */
+  rename(from: string, to: string): Promise<void>;
+  /**
+   * Removes a file, or a directory with all that is in it; of a link, the link itself.
+   *
+   * @returns false when there is none
+   */
+  remove(path: string): Promise<boolean>;
+  /**
+   * Makes a directory, and those above it where needed.
+   *
+   * @throws OperationError `already_exists` when something has that name
+   */
+  makeDirectory(path: string, options?: DirectoryOptions): Promise<void>;
   /** What is at a path, links followed; undefined when there is nothing. */
   inspect(path: string): Promise<FileFacts | undefined>;
+}
+
+/** A part of a file, in bytes. */
+export interface FileRange {
+  readonly offset: number;
+  /** By default up to the end. */
+  readonly length?: number;
 }
 
 /** How a file is created. */
 export interface CreateOptions {
   /** Whether only this user may write it, and the directories made for it, whatever the umask is. */
   readonly ownerWrites?: boolean;
+  /** Whether only this user may read and write it, and what is in the directories made for it, whatever the umask is. */
+  readonly private?: boolean;
+  /** Whether a file that is there is replaced, at once: who reads it has the old one or the new one. */
+  readonly replace?: boolean;
+}
+
+/** How a file is saved. */
+export interface SaveOptions {
+  /** The path, on the same file system, of what has come so far; by default the file's with `.partial` at its end. */
+  readonly partial?: string;
+  /** Whether only this user may read and write it, whatever the umask is. */
+  readonly private?: boolean;
+  /** Whether a file that is there is replaced, at once, when the stream has ended. */
+  readonly replace?: boolean;
+}
+
+/** How a directory is made. */
+export interface DirectoryOptions {
+  /** Whether only this user may see what is in it and in those made above it, whatever the umask is. */
+  readonly private?: boolean;
 }
 
 /** What is known of a file or directory. */
@@ -651,6 +714,8 @@ export interface FileFacts {
   readonly kind: "file" | "directory" | "other";
   /** Bytes. */
   readonly size: number;
+  /** When its contents were last changed, in milliseconds since 1970; 0 where the system does not know. */
+  readonly modified: number;
   /** Permission bits, as in `stat`; 0 where the system has none. */
   readonly mode: number;
   readonly owner: { readonly uid: number; readonly gid: number };

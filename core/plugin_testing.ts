@@ -6,9 +6,6 @@
 import {
   type CommandCall,
   type Context,
-  type FileEntry,
-  type FileFacts,
-  type Files,
   type HookEvent,
   type HookMoment,
   OperationError,
@@ -16,6 +13,7 @@ import {
   type Program,
   type Result,
 } from "./plugin.ts";
+import { fakeFiles } from "./plugin_testing_files.ts";
 import { fakeDatabase, type SqlAnswers, type SqlStatement } from "./plugin_testing_database.ts";
 
 export type { SqlAnswer, SqlAnswers, SqlStatement } from "./plugin_testing_database.ts";
@@ -93,7 +91,7 @@ export function fakeContext(options: FakeContextOptions = {}): FakeContext {
     questions,
     kept,
     db: fakeDatabase(options.sql ?? [], statements),
-    files: fakeFiles(stored),
+    files: fakeFiles(stored, { directory: "/test", now: () => now }),
     log: { debug: at("debug"), info: at("info"), success: at("success"), warn: at("warn") },
     config: {
       get: (name) => config.get(name),
@@ -103,6 +101,7 @@ export function fakeContext(options: FakeContextOptions = {}): FakeContext {
         ),
       problems: () => Promise.resolve([]),
     },
+    tool: { name: "observatory", version: "0.0.0" },
     signal,
     dryRun: options.dryRun ?? false,
     json: options.json ?? false,
@@ -246,63 +245,6 @@ function programOf({ stdout = "", stderr = "", code = 0 }: FakeProgramEnd): Prog
     stderr: streamOf(bytesOf(stderr)),
     exit: Promise.resolve({ code }),
     stop: () => Promise.resolve(),
-  };
-}
-
-function fakeFiles(stored: Map<string, Uint8Array>): Files {
-  const fail = (action: string, path: string, code: string) =>
-    new OperationError(`Cannot ${action} "${path}"`, { code, details: { path } });
-  // deno-lint-ignore require-await -- a missing file must be a rejection
-  async function read(path: string): Promise<Uint8Array> {
-    const contents = stored.get(path);
-    if (contents === undefined) throw fail("read", path, "not_found");
-    return contents;
-  }
-  return {
-    // deno-lint-ignore require-await -- likewise
-    async list(directory) {
-      const entries = entriesOf(stored, directory);
-      if (entries.length === 0) throw fail("list directory", directory, "not_found");
-      return entries;
-    },
-    readAll: async (paths) => await Promise.all(paths.map(read)),
-    readSmall: async (paths, limit) =>
-      (await Promise.all(paths.map(read))).map((each) => each.length > limit ? null : each),
-    stream: async (path) => streamOf(await read(path)),
-    // deno-lint-ignore require-await -- likewise
-    async create(path, contents) {
-      if (stored.has(path)) throw fail("create", path, "already_exists");
-      stored.set(path, bytesOf(contents));
-    },
-    inspect: (path) => Promise.resolve(factsOf(stored, path)),
-  };
-}
-
-function entriesOf(stored: ReadonlyMap<string, Uint8Array>, directory: string): FileEntry[] {
-  const prefix = `${directory.replace(/\/+$/, "")}/`;
-  const entries = new Map<string, FileEntry>();
-  for (const [path, contents] of stored) {
-    if (!path.startsWith(prefix)) continue;
-    const [name = "", ...below] = path.slice(prefix.length).split("/");
-    const kind = below.length > 0 ? "directory" : "file";
-    entries.set(name, { name, kind, size: kind === "file" ? contents.length : 0 });
-  }
-  return [...entries.values()].sort((one, other) => one.name < other.name ? -1 : 1);
-}
-
-function factsOf(stored: ReadonlyMap<string, Uint8Array>, path: string): FileFacts | undefined {
-  const contents = stored.get(path);
-  const kind = contents === undefined ? "directory" : "file";
-  if (kind === "directory" && entriesOf(stored, path).length === 0) return undefined;
-  return {
-    realPath: path.startsWith("/") ? path : `/test/${path}`,
-    kind,
-    size: contents?.length ?? 0,
-    mode: kind === "file" ? 0o600 : 0o700,
-    owner: { uid: 1000, gid: 1000 },
-    self: { uid: 1000, gid: 1000 },
-    access: { read: true, write: true, execute: kind === "directory" },
-    disk: { total: 2e9, free: 1e9 },
   };
 }
 

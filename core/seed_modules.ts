@@ -11,6 +11,7 @@ import type { Configuration } from "./config.ts";
 import type { LoadOptions } from "./loader.ts";
 import type { Run } from "./run.ts";
 import type { Guest } from "./sandbox/worker.ts";
+import { TOOL } from "./version.ts";
 
 /** What a seed module is run with. */
 export interface SeedModuleOptions {
@@ -162,6 +163,10 @@ function contextOf({ run, configuration }: SeedModuleOptions): Context {
       readSmall: refuse,
       stream: refuse,
       create: refuse,
+      save: refuse,
+      rename: refuse,
+      remove: refuse,
+      makeDirectory: refuse,
       inspect: refuse,
     },
     log: run.log,
@@ -170,6 +175,7 @@ function contextOf({ run, configuration }: SeedModuleOptions): Context {
       entries: () => Promise.resolve(configuration.entries()),
       problems: refuse,
     },
+    tool: TOOL,
     signal: run.signal,
     dryRun: false,
     json: false,

@@ -1,9 +1,11 @@
 /** What `--version` prints. */
 import type { Host } from "./host.ts";
-import type { Result } from "./plugin.ts";
+import type { Context, Result } from "./plugin.ts";
 
 /** The version of the program and of the plugin contract that it serves. */
 export const VERSION = "0.1.0";
+/** The program, as plugins are told of it. */
+export const TOOL: Context["tool"] = Object.freeze({ name: "observatory", version: VERSION });
 const PLUGIN_API = 1;
 
 interface Build {

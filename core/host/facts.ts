@@ -21,6 +21,7 @@ export function inspect(path: string): FileFacts {
     realPath,
     kind,
     size: info.size,
+    modified: info.mtime?.getTime() ?? 0,
     mode: (info.mode ?? 0) & 0o7777,
     owner: { uid: info.uid ?? 0, gid: info.gid ?? 0 },
     self: { uid: Deno.uid() ?? 0, gid: Deno.gid() ?? 0 },

@@ -1,6 +1,7 @@
 /** The real file system, as the host gives it. */
-import { type FileEntry, OperationError } from "../plugin.ts";
+import type { FileEntry } from "../plugin.ts";
 import type { HostFiles } from "../host.ts";
+import { attempt, optional, worded } from "./file_errors.ts";
 
 const CHUNK_BYTES = 256 * 1024;
 /** What small files are read into; one for all, since fresh memory takes longer than the reads. */
@@ -21,14 +22,33 @@ export const systemFiles: HostFiles = {
     const buffer = smallFile.subarray(0, limit + 1);
     return paths.map((path) => worded("read", path, () => readSmallSync(path, { limit, buffer })));
   },
-  stream: (path) => attempt("read", path, () => streamOf(Deno.openSync(path), path)),
-  create: (path, contents, { ownerWrites = false } = {}) =>
-    attempt("create", path, () => {
-      const slash = path.lastIndexOf("/");
-      if (slash > 0) makeDirectory(path.slice(0, slash), ownerWrites ? 0o755 : 0o777);
-      const bytes = typeof contents === "string" ? new TextEncoder().encode(contents) : contents;
-      createSync(path, bytes, ownerWrites ? 0o644 : 0o666);
+  stream: (path, { offset = 0, length = Infinity } = { offset: 0 }) =>
+    attempt("read", path, () => {
+      const file = Deno.openSync(path);
+      try {
+        // What cannot be sought in, such as a pipe, has a beginning all the same.
+        if (offset !== 0) file.seekSync(offset, Deno.SeekMode.Start);
+      } catch (error) {
+        file.close();
+        throw error;
+      }
+      return streamOf(file, { path, length });
     }),
+  async create(path, contents, options) {
+    await (await writing()).create(path, contents, options);
+  },
+  async save(path, data, options) {
+    await (await writing()).save(path, data, options);
+  },
+  async rename(from, to) {
+    await (await writing()).rename(from, to);
+  },
+  async remove(path) {
+    return await (await writing()).remove(path);
+  },
+  async makeDirectory(path, options) {
+    await (await writing()).makeDirectory(path, options);
+  },
   readText: (path) => optional("read", path, () => Deno.readTextFileSync(path)),
   mode: (path) => optional("inspect", path, () => Deno.statSync(path).mode ?? undefined),
   async inspect(path) {
@@ -44,29 +64,9 @@ async function letSocketsMove(): Promise<void> {
   }
 }
 
-/** Whoever is told that the file is there may delete what it was made from: it is on the disk then. */
-function createSync(path: string, bytes: Uint8Array, mode: number): void {
-  const file = Deno.openSync(path, { write: true, createNew: true, mode });
-  try {
-    for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
-    file.syncSync();
-  } catch (error) {
-    // A part of it would be taken for the whole.
-    Deno.removeSync(path);
-    throw error;
-  } finally {
-    file.close();
-  }
-}
-
-function makeDirectory(path: string, mode: number): void {
-  try {
-    Deno.mkdirSync(path, { recursive: true, mode });
-  } catch (error) {
-    // A directory that is there is no error: what is there is something else.
-    if (error instanceof Deno.errors.AlreadyExists) throw new Deno.errors.NotADirectory();
-    throw error;
-  }
+/** Loaded when something is written: most commands write nothing. */
+function writing(): Promise<typeof import("./writing.ts")> {
+  return import("./writing.ts");
 }
 
 /** Where the end of a file is looked for; a part of the buffer would take longer to make. */
@@ -119,11 +119,16 @@ function kindAndSize(
   return { kind: info.isDirectory ? "directory" : "other", size: 0 };
 }
 
-function streamOf(file: Deno.FsFile, path: string): ReadableStream<Uint8Array> {
+function streamOf(
+  file: Deno.FsFile,
+  { path, length }: { path: string; length: number },
+): ReadableStream<Uint8Array> {
+  let rest = length;
   return new ReadableStream({
     async pull(controller) {
-      const chunk = new Uint8Array(CHUNK_BYTES);
-      const count = await attempt("read", path, () => file.readSync(chunk)).catch((error) => {
+      const chunk = new Uint8Array(Math.max(0, Math.min(CHUNK_BYTES, rest)));
+      const read = () => chunk.length === 0 ? null : file.readSync(chunk);
+      const count = await attempt("read", path, read).catch((error) => {
         file.close();
         throw error;
       });
@@ -131,56 +136,10 @@ function streamOf(file: Deno.FsFile, path: string): ReadableStream<Uint8Array> {
         file.close();
         controller.close();
       } else {
+        rest -= count;
         controller.enqueue(count === chunk.length ? chunk : chunk.subarray(0, count));
       }
     },
     cancel: () => file.close(),
   }, { highWaterMark: 0 });
-}
-
-function optional<T>(action: string, path: string, work: () => T): Promise<T | undefined> {
-  return attempt(action, path, () => {
-    try {
-      return work();
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
-        return undefined;
-      }
-      throw error;
-    }
-  });
-}
-
-// deno-lint-ignore require-await -- a synchronous throw must become a rejection
-async function attempt<T>(action: string, path: string, work: () => T): Promise<T> {
-  return worded(action, path, work);
-}
-
-/** Runs file work and words its errors: the action, the path and the reason. */
-function worded<T>(action: string, path: string, work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    const [code, reason] = reasonOf(error);
-    throw new OperationError(`Cannot ${action} "${path}": ${reason}`, {
-      code,
-      cause: error,
-      details: { path },
-    });
-  }
-}
-
-function reasonOf(error: unknown): [code: string, reason: string] {
-  if (error instanceof Deno.errors.NotFound) {
-    return ["not_found", "there is no such file or directory"];
-  }
-  if (error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable) {
-    return ["permission_denied", "permission is denied"];
-  }
-  if (error instanceof Deno.errors.AlreadyExists) return ["already_exists", "it exists already"];
-  if (error instanceof Deno.errors.NotADirectory) {
-    return ["not_a_directory", "it is not a directory"];
-  }
-  if (error instanceof Deno.errors.IsADirectory) return ["is_a_directory", "it is a directory"];
-  return ["file_error", error instanceof Error ? error.message : String(error)];
 }

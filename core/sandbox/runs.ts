@@ -199,8 +199,9 @@ async function factsOf(
     const value = context.config.get(name);
     return value === undefined ? [] : [[name, value] as const];
   });
-  const { dryRun, json } = context;
-  const facts = { signal, dryRun, json, config: Object.fromEntries(config) };
+  const { dryRun, json, tool: { name: tool, version } } = context;
+  const told = { dryRun, json, tool: { name: tool, version } };
+  const facts = { signal, ...told, config: Object.fromEntries(config) };
   try {
     const { host, port, database, user } = context.db.target;
     return { ...facts, target: { host, port, database, user } };

@@ -18,11 +18,15 @@ import {
 } from "./shapes.ts";
 import {
   commandCall,
+  createOptions,
   data,
+  directoryOptions,
+  fileRange,
   id,
   lockOptions,
   maintenanceOptions,
   programOptions,
+  saveOptions,
   sessionOptions,
   sql,
   sqlParameters,
@@ -173,12 +177,24 @@ const METHODS: Readonly<Record<string, Method>> = {
     ({ context }, all, limit) => context.files.readSmall(all, limit),
   ),
   "files.stream": method(
-    [path],
-    async ({ context, streams }, path) => streams.send(await context.files.stream(path)),
+    [path, fileRange],
+    async ({ context, streams }, path, range) =>
+      streams.send(await context.files.stream(path, range)),
   ),
   "files.create": method(
-    [path, either(text(LONG), bytes)],
-    ({ context }, path, contents) => context.files.create(path, contents),
+    [path, either(text(LONG), bytes), createOptions],
+    ({ context }, path, contents, options) => context.files.create(path, contents, options),
+  ),
+  "files.save": method(
+    [path, id, saveOptions],
+    ({ context, streams }, path, data, options) =>
+      context.files.save(path, streams.receive(data, bytes), options),
+  ),
+  "files.rename": method([path, path], ({ context }, from, to) => context.files.rename(from, to)),
+  "files.remove": method([path], ({ context }, path) => context.files.remove(path)),
+  "files.makeDirectory": method(
+    [path, directoryOptions],
+    ({ context }, path, options) => context.files.makeDirectory(path, options),
   ),
   "files.inspect": method([path], ({ context }, path) => context.files.inspect(path)),
 

@@ -89,6 +89,26 @@ export const programOptions = optional(object({}, {
   terminal: boolean,
 }));
 
+/** A part of a file. */
+export const fileRange = optional(object({ offset: integer(0) }, { length: integer(0) }));
+
+/** How a file is created. */
+export const createOptions = optional(object({}, {
+  ownerWrites: boolean,
+  private: boolean,
+  replace: boolean,
+}));
+
+/** How a file is saved. */
+export const saveOptions = optional(object({}, {
+  partial: text(),
+  private: boolean,
+  replace: boolean,
+}));
+
+/** How a directory is made. */
+export const directoryOptions = optional(object({}, { private: boolean }));
+
 /** How far an operation is. */
 export const progress = object({ label: text() }, {
   done: number,

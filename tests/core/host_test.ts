@@ -160,6 +160,7 @@ Deno.test("files.inspect: gives what is known of files, directories and what is 
     const self = { uid: Deno.uid() ?? -1, gid: Deno.gid() ?? -1 };
     await Deno.writeTextFile(inside("file"), "12345");
     await Deno.chmod(inside("file"), 0o640);
+    await Deno.utime(inside("file"), 1_700_000_000, 1_700_000_000.25);
     await Deno.symlink("file", inside("link"));
     const real = await Deno.realPath(directory);
     const facts = await files.inspect(inside("link"));
@@ -169,6 +170,7 @@ Deno.test("files.inspect: gives what is known of files, directories and what is 
       realPath: join(real, "file"),
       kind: "file",
       size: 5,
+      modified: 1_700_000_000_250,
       mode: 0o640,
       owner: self,
       self,

@@ -68,6 +68,7 @@ export function contextWith(
         ]),
       problems: () => Promise.resolve(["one"]),
     },
+    tool: { name: "observatory", version: "1.2.3" },
     signal: new AbortController().signal,
     dryRun: false,
     json: false,

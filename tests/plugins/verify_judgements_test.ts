@@ -204,6 +204,7 @@ const WRITABLE: FileFacts = {
   realPath: "/srv/back ups",
   kind: "directory",
   size: 0,
+  modified: 0,
   mode: 0o755,
   owner: { uid: 0, gid: 0 },
   self: { uid: 1000, gid: 1001 },

@@ -46,6 +46,7 @@ Deno.test("verify: a directory that cannot be written to is exit 3, as data and 
     realPath: "/srv/backups",
     kind: "directory",
     size: 0,
+    modified: 0,
     mode: 0o755,
     owner: { uid: 0, gid: 0 },
     self: { uid: 10001, gid: 10002 },

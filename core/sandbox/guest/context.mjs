@@ -14,6 +14,7 @@
  * @property {number} signal
  * @property {boolean} dryRun
  * @property {boolean} json
+ * @property {Context["tool"]} tool
  * @property {Readonly<Record<string, string>>} config
  * @property {Database["target"]} [target]
  * @property {ErrorData} [noDatabase] why there is no target
@@ -67,6 +68,7 @@ export function createContext(facts, link) {
       entries: () => asked(link.call("config.entries", [])),
       problems: () => asked(link.call("config.problems", [])),
     }),
+    tool: Object.freeze(facts.tool),
     signal,
     dryRun: facts.dryRun,
     json: facts.json,
@@ -143,8 +145,15 @@ function filesOf(link) {
     list: (directory) => asked(link.call("files.list", [directory])),
     readAll: (paths) => asked(link.call("files.readAll", [paths])),
     readSmall: (paths, limit) => asked(link.call("files.readSmall", [paths, limit])),
-    stream: async (path) => received(link, await asked(link.call("files.stream", [path]))),
-    create: (path, contents) => asked(link.call("files.create", [path, contents])),
+    stream: async (path, range) =>
+      received(link, await asked(link.call("files.stream", [path, range]))),
+    create: (path, contents, options) =>
+      asked(link.call("files.create", [path, contents, options])),
+    save: (path, data, options) =>
+      asked(link.call("files.save", [path, link.streams.send(data), options])),
+    rename: (from, to) => asked(link.call("files.rename", [from, to])),
+    remove: (path) => asked(link.call("files.remove", [path])),
+    makeDirectory: (path, options) => asked(link.call("files.makeDirectory", [path, options])),
     inspect: (path) => asked(link.call("files.inspect", [path])),
   };
   return Object.freeze(files);
