@@ -7,6 +7,8 @@ export interface UploadPart {
   readonly sha256: Uint8Array;
   readonly md5: Uint8Array;
   open(): Promise<ReadableStream<Uint8Array>>;
+  /** Called once, when the part is not asked for any more: it is there, or given up. */
+  release?(): void;
 }
 
 /** An object that is uploaded in parts, and is there only once it is completed. */

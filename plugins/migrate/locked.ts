@@ -1,6 +1,6 @@
 /** The lock around everything that changes what is applied. */
 import { type Context, OperationError, type Session } from "../../core/plugin.ts";
-import { sessionLockKey, sqlxLockKey } from "./lock_key.ts";
+import { BACKUP_LOCK_KEY, sessionLockKey, sqlxLockKey } from "../sql/lock_keys.ts";
 
 /** How the lock is taken. */
 export interface LockFlags {
@@ -39,11 +39,40 @@ export async function underLock<T>(
   return await context.db.withLock(
     { key: lockKey, purpose: "migrations", wait },
     async (signal) => {
-      await lockSession(context, { session, key: sessionLockKey(database), deadline });
+      await lockSession(context, {
+        session,
+        deadline,
+        ...LEFT_BEHIND,
+        key: sessionLockKey(database),
+      });
+      await lockSession(context, { session, deadline, ...BACKED_UP, key: BACKUP_LOCK_KEY });
       return await work({ signal, lockKey });
     },
   );
 }
+
+/** Whom a lock of the session is waited for. */
+interface SessionLock {
+  readonly key: bigint;
+  /** Before the holder, while it is waited for. */
+  readonly waiting: string;
+  /** Before the holder, when the time is up. */
+  readonly refused: string;
+  readonly hint: string;
+}
+
+const LEFT_BEHIND: Omit<SessionLock, "key"> = {
+  waiting: "Waiting for a server process that an earlier run left behind",
+  refused: "an earlier run left a server process that is still at work",
+  hint: "Wait until it ends, give more time with --lock-wait, or end it with pg_terminate_backend",
+};
+
+/** A migration that met a dump would wait for its end, and all readers behind it. */
+const BACKED_UP: Omit<SessionLock, "key"> = {
+  waiting: "Waiting for a backup of the database to end",
+  refused: "the database is being backed up",
+  hint: "Wait until the backup ends, or give more time with --lock-wait",
+};
 
 /**
  * Locks the migrating session itself, which keeps others out for as long as its
@@ -51,8 +80,9 @@ export async function underLock<T>(
  */
 async function lockSession(
   context: Context,
-  { session, key, deadline }: { session: Session; key: bigint; deadline: number },
+  lock: SessionLock & { readonly session: Session; readonly deadline: number },
 ): Promise<void> {
+  const { session, key, deadline } = lock;
   let told = false;
   for (let wait = 20;; wait = Math.min(wait * 1.5, 500)) {
     const { rows } = await session.query<{ locked: boolean }>(
@@ -60,14 +90,11 @@ async function lockSession(
       [key],
     );
     if (rows[0]?.locked === true) return;
-    if (context.now() + wait > deadline) throw leftBehind(await holderOf(session, key));
+    if (context.now() + wait > deadline) {
+      throw inTheWay(lock, await holderOf(session, key));
+    }
     if (!told) {
-      const holder = await holderOf(session, key);
-      context.log.info(
-        `Waiting for a server process that an earlier run left behind${
-          holder === undefined ? "" : ` (${holder})`
-        }...`,
-      );
+      context.log.info(`${lock.waiting}${named(await holderOf(session, key))}...`);
       told = true;
     }
     await context.sleep(wait * (0.75 + Math.random() / 2));
@@ -88,16 +115,14 @@ async function holderOf(session: Session, key: bigint): Promise<string | undefin
   return holder && `process ${holder.pid}${holder.query === "" ? "" : `: ${holder.query}`}`;
 }
 
-function leftBehind(holder: string | undefined): OperationError {
-  return new OperationError(
-    `Cannot migrate: an earlier run left a server process that is still at work${
-      holder === undefined ? "" : ` (${holder})`
-    }`,
-    {
-      kind: "locked",
-      code: "locked",
-      hint:
-        "Wait until it ends, give more time with --lock-wait, or end it with pg_terminate_backend",
-    },
-  );
+function named(holder: string | undefined): string {
+  return holder === undefined ? "" : ` (${holder})`;
+}
+
+function inTheWay({ refused, hint }: SessionLock, holder: string | undefined): OperationError {
+  return new OperationError(`Cannot migrate: ${refused}${named(holder)}`, {
+    kind: "locked",
+    code: "locked",
+    hint,
+  });
 }

@@ -26,8 +26,10 @@ export interface Store {
   /**
    * Everything in it, sorted by name; the members of directory backups too, and of no other
    * directory. An empty list when the place does not exist.
+   *
+   * @param prefix what the names begin with; by default everything
    */
-  list(): Promise<StoredObject[]>;
+  list(prefix?: string): Promise<StoredObject[]>;
   /**
    * One file, or a part of it.
    *

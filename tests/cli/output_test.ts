@@ -1,7 +1,7 @@
 import assert from "assert";
 import { forEachKind, type Kind, programOf, runProgram, terminalMissing } from "../program.ts";
 import { skipWhenMissing } from "../skip.ts";
-import { sqlxLockKey } from "../../plugins/migrate/lock_key.ts";
+import { sqlxLockKey } from "../../plugins/sql/lock_keys.ts";
 import { project } from "./project.ts";
 
 const ESCAPE = "\x1b[";

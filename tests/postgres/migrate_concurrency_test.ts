@@ -1,5 +1,5 @@
 import assert from "assert";
-import { sessionLockKey, sqlxLockKey } from "../../plugins/migrate/lock_key.ts";
+import { sessionLockKey, sqlxLockKey } from "../../plugins/sql/lock_keys.ts";
 import { migrationProject, until } from "../migration_project.ts";
 
 Deno.test("migrate: ten runs at once make the database and apply each migration once, and all succeed", async () => {

@@ -1,4 +1,4 @@
-/** The advisory lock that sqlx's library takes around its migrations. */
+/** The keys of the advisory locks around what must not overlap in a database. */
 
 /** sqlx's own factor (`sqlx-postgres/src/migrate.rs`, `generate_lock_id`; the same from 0.5 to 0.9). */
 const FACTOR = 0x3d32ad9en;
@@ -22,6 +22,13 @@ export function sqlxLockKey(database: string): bigint {
 export function sessionLockKey(database: string): bigint {
   return sqlxLockKey(database) + 1n;
 }
+
+/**
+ * The key of the lock that a backup holds for as long as it reads, and a migration for as long as it
+ * changes: a migration that met a dump would wait for its end, and every reader behind it. The same
+ * in every database, since an advisory lock belongs to one.
+ */
+export const BACKUP_LOCK_KEY = -2572556956169000539n;
 
 /** CRC-32/ISO-HDLC, the checksum of zip and Ethernet, as an unsigned number. */
 export function crc32(bytes: Uint8Array): number {

@@ -1,5 +1,5 @@
 import assert from "assert";
-import { crc32, sessionLockKey, sqlxLockKey } from "../../plugins/migrate/lock_key.ts";
+import { crc32, sessionLockKey, sqlxLockKey } from "../../plugins/sql/lock_keys.ts";
 
 Deno.test("crc32: gives the standard check value", () => {
   assert.equal(crc32(new TextEncoder().encode("123456789")), 0xcbf43926);
