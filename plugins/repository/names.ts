@@ -1,5 +1,5 @@
 /** The names of backups and of their files. */
-import type { BackupKind } from "./manifest.ts";
+import { type BackupKind, MANIFEST_SUFFIX } from "./manifest.ts";
 
 /**
  * The name of a backup, such as `llm_observatory_backup_20240101_120000_schema`: the replaced
@@ -37,4 +37,47 @@ export function parseBackupName(name: string): BackupName | undefined {
   const [, id = "", year, month, day, hour, minute, second, rest = ""] = match;
   const time = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
   return Number.isNaN(time) || id.includes("/") ? undefined : { id, rest, time };
+}
+
+/**
+ * What a file of a backup is, by what follows the id in its name: the manifest, or what a removal
+ * has made of it; the marker of a run that has begun, and what a run has not finished; the result
+ * of a verification; roles and tablespaces; the dump.
+ */
+export type FileRole =
+  | "manifest"
+  | "tombstone"
+  | "started"
+  | "partial"
+  | "verification"
+  | "globals"
+  | "data"
+  | "other";
+
+/** What follows the id where a removal has begun: the manifest under another name. */
+export const TOMBSTONE_SUFFIX = `${MANIFEST_SUFFIX}.deleted`;
+
+/** What follows the id of a run that has begun: it reserves the name. */
+export const STARTED_SUFFIX = ".started.json";
+
+/** What follows the name of a file that is being written. */
+export const PARTIAL_SUFFIX = ".partial";
+
+const DATA = /^\.(dump|sql(\.(gz|zst|lz4))?)(\.age)?$|^\.dir\//;
+
+/** Reads what follows the id in the name of a file. */
+export function fileRole(rest: string): FileRole {
+  if (rest === MANIFEST_SUFFIX) return "manifest";
+  if (rest === TOMBSTONE_SUFFIX) return "tombstone";
+  if (rest === STARTED_SUFFIX) return "started";
+  if (/\.partial(\/|$)/.test(rest)) return "partial";
+  if (/^\.verify-\d{8}T\d{6}Z\.json$/.test(rest)) return "verification";
+  if (/^\.globals\.sql(\.age)?$/.test(rest)) return "globals";
+  return DATA.test(rest) ? "data" : "other";
+}
+
+/** Whether a name that is no backup's may be one's all the same: a dump that was made by hand. */
+export function looksLikeDump(name: string): boolean {
+  const end = /\.(dump|sql)(\.|$).*$/.exec(name)?.[0];
+  return end !== undefined && !name.includes("/") && DATA.test(end);
 }

@@ -25,7 +25,8 @@ export interface Store {
   readonly title: string;
   /**
    * Everything in it, sorted by name; the members of directory backups too, and of no other
-   * directory. An empty list when the place does not exist.
+   * directory. A directory backup without members stands there as `ID.dir/`. An empty list when the
+   * place does not exist.
    *
    * @param prefix what the names begin with; by default everything
    */
@@ -50,4 +51,30 @@ export interface Store {
   create(name: string, contents: string): Promise<void>;
   /** Removes a file; one that is not there is no error. */
   remove(name: string): Promise<void>;
+  /**
+   * Gives a file another name, at once and for good; a file of that name is replaced. Where the
+   * place cannot, this is left out.
+   *
+   * @throws OperationError `not_found`
+   */
+  rename?(name: string, to: string): Promise<void>;
+  /**
+   * Whether this program wrote the file for the backup that its name tells, where that stands with
+   * the file; false for one that is not there.
+   */
+  isOurs?(name: string): Promise<boolean>;
+  /** Files whose writing has begun and not ended, where the place keeps such things apart. */
+  listUploads?(): Promise<StoredUpload[]>;
+  /** Gives one of them up, with what of it is there; one that has ended is no error. */
+  abortUpload?(upload: StoredUpload): Promise<void>;
+}
+
+/** A file whose writing has begun and not ended. */
+export interface StoredUpload {
+  /** What the file is to be called. */
+  readonly name: string;
+  /** What tells it from others for the same name. */
+  readonly upload: string;
+  /** When the last part of it came, or else when it was begun; in milliseconds since 1970. */
+  readonly modified: number;
 }
