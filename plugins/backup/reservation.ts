@@ -2,11 +2,8 @@
 import { hostname } from "node:os";
 import { type Context, OperationError } from "../../core/plugin.ts";
 import type { BackupKind } from "../repository/manifest.ts";
-import { backupId } from "../repository/names.ts";
+import { backupId, STARTED_SUFFIX } from "../repository/names.ts";
 import type { Store } from "../repository/store.ts";
-
-/** What a marker's name ends with: data beside it are a backup's that was begun, and is ours. */
-export const STARTED_SUFFIX = ".started.json";
 
 /** A name that nobody else takes. */
 export interface Reservation {

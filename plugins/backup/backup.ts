@@ -1,0 +1,100 @@
+/** `backup`: the steps from the lock to the manifest, which makes a backup of what was written. */
+import { type Context, OperationError, type Result } from "../../core/plugin.ts";
+import type { Store } from "../repository/store.ts";
+import { type Bucket, openBucket } from "./bucket.ts";
+import { defaultCompression, requireCompression } from "./compression.ts";
+import { listTables } from "./counts.ts";
+import { readInventory } from "./inventory.ts";
+import { aloneInDatabase } from "./locks.ts";
+import { type Made, makeBackup } from "./make.ts";
+import type { BackupOptions } from "./options.ts";
+import { planText, resultOf, skippedResult } from "./result.ts";
+import { resolveSelection } from "./selection.ts";
+import { pruneAfter } from "./prune_after.ts";
+
+/** Where a backup goes. */
+export interface Places {
+  /** Undefined when nothing stays on this machine. */
+  readonly directory: { readonly path: string; readonly store: Store } | undefined;
+  readonly bucket: Bucket | undefined;
+}
+
+/**
+ * Makes a backup.
+ *
+ * @throws OperationError of what failed; there is no backup then, and nothing of one is listed
+ */
+export async function backup(ctx: Context, options: BackupOptions): Promise<Result> {
+  const places = await openPlaces(ctx, options);
+  if (options.recipients.length > 0) {
+    const { requireRecipients } = await import("../repository/encryption.ts");
+    await requireRecipients(options.recipients);
+  }
+  if (ctx.dryRun) return await wouldBe(ctx, { options, places });
+  ctx.log.info("Creating database backup...");
+  const made = await aloneInDatabase(ctx, options, (signal) => {
+    signal.throwIfAborted();
+    return makeBackup(ctx, { options, places, signal });
+  });
+  if ("skipped" in made) {
+    ctx.log.warn(`Backup skipped: ${made.skipped}`);
+    return skippedResult(made.skipped);
+  }
+  return await finish(ctx, { options, places, made });
+}
+
+async function finish(
+  ctx: Context,
+  { options, places, made }: {
+    readonly options: BackupOptions;
+    readonly places: Places;
+    readonly made: Made;
+  },
+): Promise<Result> {
+  const { manifest, locations, uploadFailure } = made;
+  for (const warning of manifest.warnings) ctx.log.warn(warning);
+  if (uploadFailure !== undefined) {
+    throw new OperationError(
+      `The backup ${manifest.id} is complete in ${locations.join(", ")}, but not in the bucket: ` +
+        uploadFailure.message,
+      {
+        kind: uploadFailure.kind,
+        code: "upload_failed",
+        ...(uploadFailure.hint === undefined ? {} : { hint: uploadFailure.hint }),
+        details: { ...uploadFailure.details, id: manifest.id, locations },
+        cause: uploadFailure,
+      },
+    );
+  }
+  ctx.log.success("Backup completed successfully");
+  const pruned = options.prune ? await pruneAfter(ctx, places) : { removed: [], problems: [] };
+  return resultOf(made, pruned);
+}
+
+async function openPlaces(ctx: Context, options: BackupOptions): Promise<Places> {
+  const bucket = options.s3 ? await openBucket(ctx, { endpoint: options.endpoint }) : undefined;
+  if (!options.local) return { directory: undefined, bucket };
+  const { localStore } = await import("../repository/local_store.ts");
+  const path = (options.directory ?? ctx.config.get("BACKUPS_DIR") ?? "./backups")
+    .replace(/(?<=.)\/+$/, "");
+  return { directory: { path, store: localStore(ctx.files, path) }, bucket };
+}
+
+async function wouldBe(
+  ctx: Context,
+  { options, places }: { readonly options: BackupOptions; readonly places: Places },
+): Promise<Result> {
+  const session = await ctx.db.session({ notices: "drop" });
+  const inventory = await readInventory(session);
+  const selection = await resolveSelection(session, options);
+  const tables = await listTables(session, {
+    counted: selection,
+    timescale: inventory.timescaledb !== null,
+  });
+  const major = Math.floor(inventory.source.server_version_num / 10_000);
+  const tool = await ctx.clientTool("pg_dump", { major });
+  const compression = options.compression ?? await defaultCompression(ctx, tool);
+  await requireCompression(ctx, { tool, compression, format: options.format });
+  for (const warning of selection.warnings) ctx.log.warn(warning);
+  return planText({ options, places, inventory, selection, tables, tool, compression });
+}

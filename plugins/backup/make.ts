@@ -1,0 +1,305 @@
+/** A backup is made: snapshot, dump, counts, files, and the manifest at the end. */
+import { hostname } from "node:os";
+import { type ClientTool, type Context, OperationError, type Session } from "../../core/plugin.ts";
+import { type Manifest, MANIFEST_SCHEMA, MANIFEST_SUFFIX } from "../repository/manifest.ts";
+import { restoreByHand } from "./by_hand.ts";
+import { type Compression, defaultCompression, requireCompression } from "./compression.ts";
+import { type CountedTable, countRows, listTables } from "./counts.ts";
+import { type Inventory, readInventory, readMigrations } from "./inventory.ts";
+import type { BackupOptions } from "./options.ts";
+import type { Places } from "./backup.ts";
+import { worthTelling } from "./pg_dump_messages.ts";
+import { createDumpProgress } from "./progress.ts";
+import { reserve } from "./reservation.ts";
+import { type Resolved, resolveSelection } from "./selection.ts";
+import { type Snapshot, takeSnapshot } from "./snapshot.ts";
+import { watchLocks } from "./watch.ts";
+import { createWorkspace, type Workspace } from "./workspace.ts";
+import { writeDump, type Written } from "./write.ts";
+
+/** A backup that was made. */
+export interface Made {
+  readonly manifest: Manifest;
+  /** Where it is complete. */
+  readonly locations: readonly string[];
+  /** Why it is not in the bucket, when it is complete on this machine. */
+  readonly uploadFailure: OperationError | undefined;
+}
+
+/** What is to be made, and where. */
+export interface Making {
+  readonly options: BackupOptions;
+  readonly places: Places;
+  /** Aborted when the lock is lost, or the run is to end. */
+  readonly signal: AbortSignal;
+}
+
+/** Everything known before pg_dump is started. */
+export interface Prepared extends Making {
+  readonly id: string;
+  /** What the sessions of this backup are known by in `pg_stat_activity`. */
+  readonly name: string;
+  readonly snapshot: Snapshot;
+  readonly inventory: Inventory;
+  readonly selection: Resolved;
+  readonly tables: readonly CountedTable[];
+  readonly tool: ClientTool;
+  readonly compression: Compression;
+  /** When the snapshot was taken, in milliseconds since 1970. */
+  readonly created: number;
+  readonly workspace: Workspace;
+}
+
+/** Makes a backup; see `backup`. */
+export async function makeBackup(ctx: Context, making: Making): Promise<Made> {
+  const { options, places } = making;
+  // Several backups may run on a server at once: each finds its own sessions by this.
+  const name = `observatory backup ${crypto.randomUUID().slice(0, 8)}`;
+  const created = ctx.now();
+  const snapshot = await takeSnapshot(ctx, name);
+  try {
+    const { session } = snapshot;
+    const inventory = await readInventory(session);
+    const selection = await resolveSelection(session, options);
+    const tables = options.sections === "schema" ? [] : await listTables(session, {
+      counted: selection,
+      timescale: inventory.timescaledb !== null,
+    });
+    const major = Math.floor(inventory.source.server_version_num / 10_000);
+    const tool = await ctx.clientTool("pg_dump", { major });
+    const compression = options.compression ?? await defaultCompression(ctx, tool);
+    await requireCompression(ctx, { tool, compression, format: options.format });
+    await makeDirectory(ctx, places);
+    const { directory, bucket } = places;
+    const reserved = await reserve(ctx, {
+      kind: options.kind,
+      database: inventory.source.database,
+      directory: directory?.path,
+      stores: [...directory ? [directory.store] : [], ...bucket ? [bucket.store] : []],
+    });
+    const prepared: Prepared = {
+      ...making,
+      id: reserved.id,
+      name,
+      snapshot,
+      inventory,
+      selection,
+      tables,
+      tool,
+      compression,
+      created,
+      workspace: createWorkspace(ctx, { places, id: reserved.id }),
+    };
+    try {
+      return await writeAll(ctx, prepared);
+    } finally {
+      await reserved.release();
+    }
+  } finally {
+    await snapshot.close();
+  }
+}
+
+async function makeDirectory(ctx: Context, { directory }: Places): Promise<void> {
+  if (directory === undefined || await ctx.files.inspect(directory.path) !== undefined) return;
+  try {
+    await ctx.files.makeDirectory(directory.path, { private: true });
+  } catch (error) {
+    if (!(error instanceof OperationError) || error.code !== "already_exists") throw error;
+  }
+}
+
+async function writeAll(ctx: Context, prepared: Prepared): Promise<Made> {
+  const { workspace, signal } = prepared;
+  let published: string[] = [];
+  try {
+    const manifest = await writeFiles(ctx, prepared);
+    signal.throwIfAborted();
+    // From here on there is a backup on this machine, whatever becomes of the upload.
+    published = await publishLocally(prepared, manifest);
+    return await publishInBucket(ctx, { prepared, manifest, published });
+  } catch (error) {
+    if (published.length === 0) await workspace.discard();
+    else await workspace.abort();
+    throw error;
+  } finally {
+    ctx.progress(null);
+  }
+}
+
+/** Writes all files of a backup; their manifest is yet to be written. */
+async function writeFiles(ctx: Context, prepared: Prepared): Promise<Manifest> {
+  const { options, snapshot, tables, name, inventory, selection } = prepared;
+  const writing = await writeDump(ctx, prepared, createDumpProgress(ctx, tables));
+  const over = writing.stored.then(() => {}, () => {});
+  const watching = watch(ctx, { name, over });
+  // Counted while pg_dump reads the same snapshot.
+  const counting = countRows(ctx, {
+    session: snapshot.session,
+    tables,
+    fingerprint: options.fingerprint,
+  });
+  counting.catch((error) => writing.stop(error));
+  // Without the lock a migration may have begun, and the dump be in its way.
+  const lost = () => void writing.stop(prepared.signal.reason);
+  prepared.signal.addEventListener("abort", lost, { once: true });
+  if (prepared.signal.aborted) lost();
+  let facts: Manifest["tables"];
+  let stored: Written;
+  try {
+    [facts, stored] = await settled(counting, writing.stored);
+  } finally {
+    prepared.signal.removeEventListener("abort", lost);
+  }
+  await watching;
+  const globals = options.globals
+    ? await (await import("./globals.ts")).writeGlobals(ctx, prepared)
+    : undefined;
+  return manifestOf(prepared, ctx.tool, {
+    files: [...stored.files, ...globals === undefined ? [] : [globals]],
+    plaintext: stored.plaintext,
+    args: writing.args,
+    globals: globals?.name ?? null,
+    tables: facts,
+    warnings: [
+      ...selection.warnings,
+      ...worthTelling(writing.messages.warnings, {
+        full: options.kind === "full",
+        timescale: inventory.timescaledb !== null,
+      }),
+      ...await changedMeanwhile(ctx, inventory),
+    ],
+    finished: ctx.now(),
+  });
+}
+
+/** Both results, or the first failure once both have ended. */
+async function settled<A, B>(first: Promise<A>, second: Promise<B>): Promise<[A, B]> {
+  const failures: unknown[] = [];
+  const note = (error: unknown) => void failures.push(error);
+  first.catch(note);
+  second.catch(note);
+  const [a, b] = await Promise.allSettled([first, second]);
+  if (a.status === "fulfilled" && b.status === "fulfilled") return [a.value, b.value];
+  throw failures[0];
+}
+
+async function watch(
+  ctx: Context,
+  { name, over }: { readonly name: string; readonly over: Promise<unknown> },
+): Promise<void> {
+  let session: Session | undefined;
+  try {
+    session = await ctx.db.session({ notices: "drop" });
+    await watchLocks(ctx, { session, name, over });
+  } catch (error) {
+    // It only tells; what is wrong with the server ends the dump by itself.
+    ctx.log.debug(`Cannot watch who waits for the dump: ${error}`);
+  } finally {
+    await session?.close();
+  }
+}
+
+async function changedMeanwhile(ctx: Context, { migrations }: Inventory): Promise<string[]> {
+  const session = await ctx.db.session({ notices: "drop" });
+  try {
+    const now = await readMigrations(session);
+    if (JSON.stringify(now) === JSON.stringify(migrations)) return [];
+    return ["Migrations were applied while the dump ran: the backup holds the state before them"];
+  } finally {
+    await session.close();
+  }
+}
+
+interface WrittenFacts extends Written {
+  readonly args: readonly string[];
+  readonly globals: string | null;
+  readonly tables: Manifest["tables"];
+  readonly warnings: readonly string[];
+  readonly finished: number;
+}
+
+function manifestOf(
+  { id, options, inventory, selection, tool, compression, snapshot, created }: Prepared,
+  program: Context["tool"],
+  { files, plaintext, args, globals, tables, warnings, finished }: WrittenFacts,
+): Manifest {
+  const whole = options.kind === "full" || options.kind === "data";
+  const parts = {
+    kind: options.kind,
+    source: { ...inventory.source, snapshot: snapshot.id },
+    format: options.format,
+    compression,
+    files,
+    encryption: options.recipients.length === 0
+      ? null
+      : { method: "age" as const, recipients: options.recipients },
+    globals,
+    timescaledb: inventory.timescaledb,
+  };
+  return {
+    schema: MANIFEST_SCHEMA,
+    id,
+    ...parts,
+    created_at: new Date(created).toISOString(),
+    finished_at: new Date(finished).toISOString(),
+    tool: program,
+    host: hostname(),
+    client: { program: "pg_dump", version: tool.version, path: tool.path },
+    arguments: args,
+    selection: {
+      tables: selection.tables,
+      exclude: selection.exclude,
+      resolved_tables: selection.resolved_tables,
+      resolved_exclude: selection.resolved_exclude,
+      resolved_exclude_rows: selection.resolved_exclude_rows,
+    },
+    plaintext,
+    roles: inventory.roles,
+    extensions: inventory.extensions,
+    tables,
+    sequences: whole ? inventory.sequences : [],
+    large_objects: whole ? inventory.largeObjects : 0,
+    migrations: inventory.migrations,
+    note: options.note ?? null,
+    warnings,
+    duration_ms: finished - created,
+    restore_by_hand: restoreByHand(parts),
+  };
+}
+
+async function publishLocally(
+  { places: { directory }, id }: Prepared,
+  manifest: Manifest,
+): Promise<string[]> {
+  if (directory === undefined) return [];
+  await directory.store.create(`${id}${MANIFEST_SUFFIX}`, textOf(manifest));
+  return [directory.store.title];
+}
+
+async function publishInBucket(
+  ctx: Context,
+  { prepared: { places: { bucket }, id, workspace }, manifest, published }: {
+    readonly prepared: Prepared;
+    readonly manifest: Manifest;
+    readonly published: readonly string[];
+  },
+): Promise<Made> {
+  if (bucket === undefined) return { manifest, locations: published, uploadFailure: undefined };
+  try {
+    ctx.progress({ label: "Uploading the rest of the backup" });
+    await workspace.complete();
+    await bucket.store.create(`${id}${MANIFEST_SUFFIX}`, textOf(manifest));
+  } catch (error) {
+    // What is complete on this machine stays, and is told of; a signal is told as what it is.
+    if (published.length === 0 || !(error instanceof OperationError)) throw error;
+    await workspace.abort();
+    return { manifest, locations: published, uploadFailure: error };
+  }
+  const locations = [...published, bucket.store.title];
+  return { manifest, locations, uploadFailure: undefined };
+}
+
+function textOf(manifest: Manifest): string {
+  return `${JSON.stringify(manifest, null, 2)}\n`;
+}

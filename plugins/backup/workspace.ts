@@ -1,0 +1,124 @@
+/** The files of a backup that is being made: written, sent, and taken back when it fails. */
+import type { Context } from "../../core/plugin.ts";
+import { type HashedPart, hashParts, hashWhole } from "../repository/hashing.ts";
+import type { StoredFile } from "../repository/manifest.ts";
+import type { Bucket } from "./bucket.ts";
+import type { Places } from "./backup.ts";
+import { storeInBucket, storeLocally } from "./storing.ts";
+import { uploadFile } from "./uploading.ts";
+
+/** The files of one backup under way. */
+export interface Workspace {
+  /**
+   * Stores a stream as one file of the backup: on this machine, in the bucket, or both.
+   *
+   * @param estimate how many bytes it may have, for the parts of its upload
+   */
+  store(
+    name: string,
+    data: ReadableStream<Uint8Array>,
+    options: { readonly estimate: number },
+  ): Promise<StoredFile>;
+  /** Takes a file that another program has written as one of the backup, and sends it. */
+  adopt(name: string, file: { readonly path: string }): Promise<StoredFile>;
+  /** Notes a path to be removed when the backup fails. */
+  mine(path: string): void;
+  /** Waits until everything is in the bucket. */
+  complete(): Promise<void>;
+  /** Ends what is on its way to the bucket. */
+  abort(): Promise<void>;
+  /** Takes back everything; what cannot be is told in a warning. */
+  discard(): Promise<void>;
+}
+
+interface Sending {
+  readonly name: string;
+  complete(): Promise<void>;
+  abort(): Promise<void>;
+}
+
+/** Makes a workspace. */
+export function createWorkspace(
+  ctx: Context,
+  { places: { directory, bucket }, id }: { readonly places: Places; readonly id: string },
+): Workspace {
+  const paths: string[] = [];
+  const sending: Sending[] = [];
+  const completed: string[] = [];
+  const start = (bucket: Bucket, name: string, estimate: number) =>
+    bucket.startUpload(name, { estimate, backup: id });
+  async function abort(): Promise<void> {
+    for (const upload of sending) await upload.abort();
+  }
+  return {
+    async store(name, data, { estimate }) {
+      const upload = bucket && start(bucket, name, estimate);
+      if (directory === undefined) {
+        if (upload === undefined) throw new Error("A backup has to go somewhere");
+        const { object } = upload;
+        const stored = await storeInBucket(data, upload);
+        sending.push({
+          name,
+          complete: async () => void await object.complete(),
+          abort: () => object.abort(),
+        });
+        return { name, ...stored };
+      }
+      const path = `${directory.path}/${name}`;
+      const { upload: file, ...stored } = await storeLocally(ctx.files, data, { path, upload });
+      paths.push(path);
+      if (file !== undefined) sending.push({ name, ...file });
+      return { name, ...stored };
+    },
+    async adopt(name, { path }) {
+      const facts = await ctx.files.inspect(path);
+      const upload = bucket && start(bucket, name, facts?.size ?? 0);
+      const whole = hashWhole();
+      const parts = upload && hashParts(upload.partSize);
+      const file = upload &&
+        uploadFile(
+          upload.object,
+          ({ offset, size }: HashedPart) => ctx.files.stream(path, { offset, length: size }),
+        );
+      try {
+        for await (const chunk of await ctx.files.stream(path)) {
+          whole.take(chunk);
+          for (const part of parts?.take(chunk) ?? []) file?.add(part);
+        }
+        const last = parts?.end();
+        if (last !== undefined) file?.add(last);
+        // A member is complete by now, so that it need not stay on this machine.
+        await file?.complete();
+      } catch (error) {
+        await file?.abort();
+        throw error;
+      }
+      if (file !== undefined) completed.push(name);
+      return { name, size: whole.size, sha256: whole.digest() };
+    },
+    mine: (path) => void paths.push(path),
+    async complete() {
+      for (const upload of sending) {
+        await upload.complete();
+        completed.push(upload.name);
+      }
+    },
+    abort,
+    async discard() {
+      const take = async (what: string, work: () => Promise<unknown>) => {
+        try {
+          await work();
+        } catch (error) {
+          ctx.log.warn(
+            `Cannot take back ${what}, which \`observatory backup gc\` removes later: ${
+              error instanceof Error ? error.message : String(error)
+            }`,
+          );
+        }
+      };
+      await take("an upload", abort);
+      for (const path of paths) await take(`"${path}"`, () => ctx.files.remove(path));
+      for (const name of completed) await take(`"${name}"`, async () => bucket?.store.remove(name));
+    },
+  };
+}

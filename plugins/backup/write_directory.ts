@@ -1,0 +1,149 @@
+/**
+ * A dump in pg_dump's directory format: pg_dump writes the files itself, by several processes; each
+ * is hashed and sent as soon as it is told to be finished.
+ */
+import { type Context, OperationError } from "../../core/plugin.ts";
+import { type ArchiveFacts, createArchiveReader } from "../repository/archive.ts";
+import type { StoredFile } from "../repository/manifest.ts";
+import { dumpArguments } from "./call.ts";
+import { startDump } from "./dump.ts";
+import type { Prepared } from "./make.ts";
+import { dumpSuffix } from "./options.ts";
+import type { DumpProgress } from "./progress.ts";
+import type { Writing, Written } from "./write.ts";
+
+const CONTENTS = "toc.dat";
+
+/** Starts pg_dump on a directory of its own, which gets its name when it is whole. */
+export async function writeDirectory(
+  ctx: Context,
+  prepared: Prepared,
+  progress: DumpProgress,
+): Promise<Writing> {
+  const { id, options, tool, compression, selection, snapshot, name, places, workspace } = prepared;
+  const parent = places.directory?.path ?? options.directory ?? ctx.config.get("BACKUPS_DIR") ??
+    "./backups";
+  const final = `${id}${dumpSuffix("directory", compression)}`;
+  const directory = `${parent}/${final}.partial`;
+  await ctx.files.makeDirectory(directory, { private: true });
+  workspace.mine(directory);
+  const args = dumpArguments({
+    options,
+    tool,
+    compression,
+    selection,
+    snapshot: snapshot.id,
+    directory,
+  });
+  const members = takeMembers(ctx, { prepared, directory, final, progress });
+  const dump = await startDump(ctx, {
+    tool,
+    args,
+    name,
+    stallTimeout: options.stallTimeout,
+    listener: { table: progress.table, finished: members.finished },
+  });
+  const stored = (async (): Promise<Written> => {
+    try {
+      // It writes nothing here; its end is what the stream tells.
+      for await (const _ of dump.output);
+    } finally {
+      await members.pause();
+    }
+    const files = await members.rest();
+    if (places.directory === undefined) await ctx.files.remove(directory);
+    else {
+      const path = `${parent}/${final}`;
+      await ctx.files.rename(directory, path);
+      workspace.mine(path);
+    }
+    return { files, plaintext: null };
+  })();
+  stored.catch(() => {});
+  // A member that cannot be sent or read ends the dump.
+  members.failed.then(dump.stop);
+  return { stored, args, messages: dump.messages, stop: dump.stop };
+}
+
+interface Members {
+  /** Takes note that pg_dump has written all of an entry's file. */
+  finished(id: number): void;
+  /** Settles with the first failure. */
+  readonly failed: Promise<unknown>;
+  /** Waits until what was begun is done. */
+  pause(): Promise<void>;
+  /** Takes all others, once pg_dump has ended; makes sure that none is missing. */
+  rest(): Promise<StoredFile[]>;
+}
+
+function takeMembers(
+  ctx: Context,
+  { prepared: { workspace, places }, directory, final, progress }: {
+    readonly prepared: Prepared;
+    readonly directory: string;
+    readonly final: string;
+    readonly progress: DumpProgress;
+  },
+): Members {
+  const taken = new Map<string, StoredFile>();
+  let turn: Promise<void> = Promise.resolve();
+  let fail: (error: unknown) => void = () => {};
+  const failed = new Promise<unknown>((resolve) => fail = resolve);
+  async function take(member: string): Promise<void> {
+    if (taken.has(member)) return;
+    const path = `${directory}/${member}`;
+    const file = await workspace.adopt(`${final}/${member}`, { path });
+    taken.set(member, file);
+    progress.took(file.size);
+    if (places.directory === undefined && member !== CONTENTS) await ctx.files.remove(path);
+  }
+  return {
+    failed,
+    finished(id) {
+      turn = turn.then(async () => {
+        const pattern = new RegExp(`^${id}\\.dat(\\.\\w+)?$`);
+        for (const { name } of await ctx.files.list(directory)) {
+          if (pattern.test(name)) await take(name);
+        }
+      });
+      turn.catch(fail);
+    },
+    pause: () => turn,
+    async rest() {
+      await turn;
+      const names = (await ctx.files.list(directory)).map(({ name }) => name);
+      const contents = await readContents(ctx, `${directory}/${CONTENTS}`);
+      const present = new Set([...names, ...taken.keys()]);
+      for (const { file, hasData } of contents.entries) {
+        if (!hasData || file === "" || isThere(present, file)) continue;
+        throw new OperationError(
+          `Cannot back up: pg_dump ended as if all were well, but "${file}" is missing`,
+          { code: "dump_incomplete" },
+        );
+      }
+      // The table of contents comes last: it tells of all others.
+      for (const name of names.filter((each) => each !== CONTENTS)) await take(name);
+      await take(CONTENTS);
+      return [...taken.values()].sort((a, b) => a.name < b.name ? -1 : 1);
+    },
+  };
+}
+
+/** The table of contents names files as they are without compression. */
+function isThere(present: ReadonlySet<string>, file: string): boolean {
+  return ["", ".gz", ".lz4", ".zst"].some((suffix) => present.has(`${file}${suffix}`));
+}
+
+async function readContents(ctx: Context, path: string): Promise<ArchiveFacts> {
+  const reader = createArchiveReader();
+  try {
+    for await (const chunk of await ctx.files.stream(path)) reader.push(chunk);
+    return reader.end();
+  } catch (error) {
+    if (!(error instanceof OperationError)) throw error;
+    throw new OperationError(
+      `Cannot back up: pg_dump ended as if all were well, but its table of contents cannot be read: ${error.message}`,
+      { code: "dump_incomplete", cause: error },
+    );
+  }
+}
