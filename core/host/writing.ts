@@ -19,7 +19,7 @@ export async function create(
   const partial = `${path}.${crypto.randomUUID().slice(0, 8)}.partial`;
   await attempt("create", path, async () => {
     await makeMissing(dirname(path), directory);
-    if (!replace) await refuseTaken(path);
+    await refuseTaken(path, { replace });
     await removedOnFailure(partial, await openNew(partial, file), async (opened) => {
       await writeAll(opened, bytes);
       await opened.sync();
@@ -37,7 +37,7 @@ export async function save(
 ): Promise<void> {
   const reader = data.getReader();
   try {
-    if (!replace) await attempt("save", path, () => refuseTaken(path));
+    await attempt("save", path, () => refuseTaken(path, { replace }));
     const mode = isPrivate ? 0o600 : undefined;
     const file = await attempt("create", partial, () => openNew(partial, mode));
     await removedOnFailure(partial, file, async () => {
@@ -61,7 +61,7 @@ export async function save(
 export async function rename(from: string, to: string): Promise<void> {
   const { isDirectory } = await attempt("rename", from, () => Deno.lstat(from));
   await attempt(`rename "${from}" to`, to, async () => {
-    await refuseTaken(to);
+    await refuseTaken(to, { replace: false });
     // A directory has one name. Should another one come to be there meanwhile, nothing is lost: the
     // system lets it take the place of an empty directory alone.
     if (isDirectory) await Deno.rename(from, to);
@@ -127,14 +127,19 @@ async function isThere(path: string): Promise<boolean> {
 }
 
 /** Told at once, not when all has been written; what comes to be there later is not overwritten either. */
-async function refuseTaken(path: string): Promise<void> {
+async function refuseTaken(
+  path: string,
+  { replace }: { readonly replace: boolean },
+): Promise<void> {
+  let taken: Deno.FileInfo;
   try {
-    await Deno.lstat(path);
+    taken = await Deno.lstat(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return;
     throw error;
   }
-  throw new Deno.errors.AlreadyExists();
+  if (!replace) throw new Deno.errors.AlreadyExists();
+  if (taken.isDirectory) throw new Deno.errors.IsADirectory();
 }
 
 async function openNew(path: string, mode?: number): Promise<Deno.FsFile> {

@@ -86,6 +86,63 @@ Deno.test("fakeContext: files are kept in memory, and never overwritten", async 
   assert.equal(await files.inspect("nowhere"), undefined);
 });
 
+Deno.test("fakeContext: files are saved, renamed and removed as on a disk", async () => {
+  const context = fakeContext({ files: { "data/a.txt": "one two" }, now: 5000 });
+  const { files, stored } = context;
+  const bytes = (...texts: string[]) =>
+    ReadableStream.from(texts.map((text) => new TextEncoder().encode(text)));
+  const text = (path: string) => new TextDecoder().decode(stored.get(path));
+  const part = await files.stream("data/a.txt", { offset: 4, length: 2 });
+  assert.equal(await new Response(part).text(), "tw");
+  assert.equal(
+    await new Response(await files.stream("data/a.txt", { offset: 99 })).text(),
+    "",
+  );
+
+  await assert.rejects(files.save("backups/dump", bytes("x")), { code: "not_found" });
+  await files.makeDirectory("backups/", { private: true });
+  assert.deepEqual(await files.list("backups"), []);
+  await assert.rejects(files.makeDirectory("backups"), { code: "already_exists" });
+  const seen: string[] = [];
+  const data = ReadableStream.from((function* () {
+    for (const each of ["one ", "two"]) {
+      yield new TextEncoder().encode(each);
+      seen.push([...stored.keys()].join());
+    }
+  })());
+  await files.save("backups/dump", data, { private: true });
+  assert(seen.every((each) => each === "data/a.txt,backups/dump.partial"), seen.join("\n"));
+  assert.deepEqual([...stored.keys()], ["data/a.txt", "backups/dump"]);
+  assert.equal(text("backups/dump"), "one two");
+  const { mode, modified, size } = await files.inspect("backups/dump") ?? {};
+  assert.deepEqual({ mode, modified, size }, { mode: 0o600, modified: 5000, size: 7 });
+
+  const broken = new Error("broken off");
+  const breaking = ReadableStream.from((function* () {
+    yield new Uint8Array(3);
+    throw broken;
+  })());
+  await assert.rejects(files.save("backups/dump", breaking, { replace: true }), broken);
+  await assert.rejects(files.save("backups/dump", bytes("x")), { code: "already_exists" });
+  const taken = files.save("backups/b", bytes("x"), { partial: "data/a.txt" });
+  await assert.rejects(taken, { code: "already_exists" });
+  assert.deepEqual([...stored.keys()], ["data/a.txt", "backups/dump"]);
+  await files.save("backups/dump", bytes("three"), { replace: true });
+  await files.create("data/a.txt", "four", { replace: true });
+  assert.deepEqual([text("backups/dump"), text("data/a.txt")], ["three", "four"]);
+
+  await assert.rejects(files.rename("data", "backups"), { code: "already_exists" });
+  await assert.rejects(files.rename("nothing", "x"), { code: "not_found" });
+  await files.rename("backups", "kept");
+  await files.rename("data/a.txt", "kept/a.txt");
+  assert.deepEqual([...stored.keys()].sort(), ["kept/a.txt", "kept/dump"]);
+  assert.equal((await files.inspect("kept/dump"))?.mode, 0o644);
+  assert.deepEqual(await files.list("data"), [], "an empty directory stays");
+  assert.deepEqual([await files.remove("kept"), await files.remove("kept")], [true, false]);
+  assert.equal(stored.size, 0);
+  assert.deepEqual(context.tool, { name: "observatory", version: "0.0.0" });
+});
+
 Deno.test("fakeContext: keeps lines, questions, commands, programs and state", async () => {
   const context = fakeContext({
     typed: ["yes"],

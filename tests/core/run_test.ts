@@ -221,6 +221,33 @@ Deno.test("run: flags and arguments reach the command with their types", async (
   assert.deepEqual(given, [2, ["x", "y"], "a"]);
 });
 
+Deno.test("run: a built-in has the value of a secret setting, and it is masked when it is written", async () => {
+  const { code, json } = await jsonOf(
+    ["work"],
+    working({
+      run: ({ config, tool }) => {
+        const secret = config.secret?.("AWS_SECRET_ACCESS_KEY") ?? "";
+        return Promise.resolve({
+          data: {
+            length: secret.length,
+            secret,
+            none: config.secret?.("LOG_LEVEL") ?? null,
+            got: config.get("AWS_SECRET_ACCESS_KEY") ?? null,
+            tool,
+          },
+        });
+      },
+    }),
+    { env: { AWS_SECRET_ACCESS_KEY: "aws-s3cr3t", LOG_LEVEL: "info" } },
+  );
+  assert.equal(code, 0);
+  const { length, secret, none, got, tool } = json.data;
+  assert.deepEqual({ length, none, got }, { length: 10, none: null, got: null });
+  assert.doesNotMatch(secret, /s3cr3t/);
+  assert.equal(tool.name, "observatory");
+  assert.match(tool.version, /^\d+\.\d+\.\d+/);
+});
+
 Deno.test("run: a flag is accepted before the command's name and after it", async () => {
   for (const args of [["--json", "work"], ["work", "--json"]]) {
     assert.equal(JSON.parse((await runWith(args, working())).stdout).ok, true);

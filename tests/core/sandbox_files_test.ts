@@ -48,6 +48,10 @@ async function refusal(work: Promise<unknown>): Promise<OperationError> {
   return error;
 }
 
+function bytesOf(text: string): ReadableStream<Uint8Array> {
+  return new Blob([text]).stream();
+}
+
 const text = async (files: Files, path: string) =>
   new TextDecoder().decode((await files.readAll([path]))[0]);
 
@@ -60,7 +64,13 @@ Deno.test("sandbox files: nothing is reached when nothing is declared, by any wa
         () => files.readAll([path]),
         () => files.readSmall([path], 10),
         () => files.stream(path),
+        () => files.stream(path, { offset: 0, length: 1 }),
         () => files.create(at("data/new"), "x"),
+        () => files.create(path, "x", { replace: true }),
+        () => files.save(at("data/new"), bytesOf("x")),
+        () => files.rename(path, at("data/new")),
+        () => files.remove(path),
+        () => files.makeDirectory(at("data/new")),
         () => files.inspect(path),
         () => files.inspect("/etc/passwd"),
       ]
@@ -169,5 +179,151 @@ Deno.test("sandbox files: a grant of everything leaves out what is locked, hidde
       assert.equal(error.code, "forbidden", path);
       assert.match(error.message, /no plugin reaches what the system keeps there$/);
     }
+  });
+});
+
+Deno.test("sandbox files: saves, renames, removes and makes directories below what is declared", async () => {
+  await withFiles({ write: ["data", "made"] }, async (files, at) => {
+    await files.save(at("data/deep/new"), bytesOf("new"), { private: true });
+    await files.save(at("data/in.txt"), bytesOf("through the link"), {
+      replace: true,
+      partial: at("data/coming"),
+    });
+    assert.equal(await text(files, at("data/deep/b.txt")), "through the link");
+    assert.equal((await files.inspect(at("data/deep/new")))?.mode, 0o600);
+    await files.create(at("data/a.txt"), "again", { replace: true, private: true });
+    assert.equal((await files.inspect(at("data/a.txt")))?.mode, 0o600);
+    await files.makeDirectory(at("data/more/deep"), { private: true });
+    assert.equal((await files.inspect(at("data/more/deep")))?.mode, 0o700);
+    await files.rename(at("data/deep/new"), at("data/more/deep/moved"));
+    await files.rename(at("data/more"), at("data/renamed"));
+    assert.equal(await text(files, at("data/renamed/deep/moved")), "new");
+    const part = await files.stream(at("data/renamed/deep/moved"), { offset: 1, length: 1 });
+    assert.equal(await new Response(part).text(), "e");
+    assert.equal(await files.remove(at("data/renamed")), true);
+    assert.equal(await files.remove(at("data/renamed")), false);
+    assert.equal((await refusal(files.rename(at("data/none"), at("data/x")))).code, "not_found");
+    const taken = files.rename(at("data/a.txt"), at("data/deep"));
+    assert.equal((await refusal(taken)).code, "already_exists");
+    // A file alone is declared: what has come of it so far is the host's own affair.
+    await files.save(at("made"), bytesOf("made"));
+    assert.equal(await text(files, at("made")), "made");
+    assert.equal(await systemHost().files.readText(at("made.partial")), undefined);
+  });
+});
+
+Deno.test("sandbox files: each end of a rename, the partial, and what a link leads to are looked at", async () => {
+  await withFiles({ read: ["secret"], write: ["data"] }, async (files, at) => {
+    for (
+      const work of [
+        () => files.rename(at("secret/key.txt"), at("data/mine")),
+        () => files.rename(at("data/a.txt"), at("secret/mine")),
+        () => files.rename(at("data/a.txt"), at("data/out/mine")),
+        () => files.rename(at("data/out/key.txt"), at("data/mine")),
+        () => files.rename(at("data/a.txt"), at("data-beside/mine")),
+        () => files.save(at("data/new"), bytesOf("x"), { partial: at("secret/partial") }),
+        () => files.save(at("data/new"), bytesOf("x"), { partial: at("data/out/partial") }),
+        () => files.save(at("data/out/new"), bytesOf("x")),
+        () => files.save(at("data/out.txt"), bytesOf("x"), { replace: true }),
+        () => files.create(at("data/out.txt"), "x", { replace: true }),
+        () => files.remove(at("data/out/key.txt")),
+        () => files.remove(at("secret/key.txt")),
+        () => files.remove(at("data/../secret")),
+        () => files.makeDirectory(at("data/out/new")),
+      ]
+    ) assert.equal((await refusal(work())).code, "not_declared", `${work}`);
+    assert.equal((await refusal(files.remove(at("data/dangling/x")))).code, "forbidden");
+    assert.equal((await refusal(files.remove(`${at("data/a.txt")}\0`))).code, "forbidden");
+    assert.deepEqual((await files.list(at("secret"))).map(({ name }) => name), ["key.txt"]);
+    assert.equal(await text(files, at("secret/key.txt")), "key");
+  });
+});
+
+Deno.test("sandbox files: a stream whose file is refused is given up", async () => {
+  await withFiles({ write: ["data"] }, async (files, at) => {
+    let cancelled: unknown;
+    const data = new ReadableStream<Uint8Array>({ cancel: (reason) => void (cancelled = reason) });
+    const error = await refusal(files.save(at("secret/new"), data));
+    assert.equal(error.code, "not_declared");
+    assert.equal(cancelled, error);
+  });
+});
+
+Deno.test("sandbox files: of a link, the link is removed, and what is declared itself stays", async () => {
+  await withFiles({ write: ["data", "plugins/p.ts", "data/out"] }, async (files, at) => {
+    assert.equal(await files.remove(at("data/out.txt")), true);
+    assert.equal(await files.remove(at("data/dangling")), true);
+    assert.equal(await text(files, at("data/out/key.txt")), "key");
+    for (const path of ["data", "data/", "data/deep/..", "plugins/p.ts", "data/out"]) {
+      const error = await refusal(files.remove(at(path)));
+      assert.equal(error.code, "forbidden", path);
+      assert.match(error.message, /may be removed, but not what is declared itself$/);
+    }
+    assert.equal(await files.remove(at("data/out/key.txt")), true);
+    assert.deepEqual((await systemHost().files.list(at("secret"))).length, 0);
+  });
+});
+
+Deno.test("sandbox files: no link gets another place, by itself or in a directory", async () => {
+  await withFiles({ write: ["data", "secret", "data/later"] }, async (files, at) => {
+    await files.makeDirectory(at("data/around"));
+    await systemHost().files.rename(at("data/out"), at("data/around/out"));
+    for (const name of ["data/out.txt", "data/in.txt", "data/dangling", "data/around"]) {
+      const error = await refusal(files.rename(at(name), at("data/later")));
+      assert.equal(error.code, "forbidden", name);
+      assert.match(error.message, /it is a link or holds one, and no plugin moves links$/);
+    }
+    await files.rename(at("data/a.txt"), at("data/later"));
+    assert.equal(await text(files, at("data/later")), "a");
+  });
+});
+
+Deno.test("sandbox files: what is locked or hidden goes with nothing, and comes with nothing", async () => {
+  const limits = {
+    read: ["."],
+    write: ["."],
+    locked: ["plugins", "later/plugins", "data/in.txt"],
+    hidden: [".env", "data/out/key.txt"],
+  };
+  await withFiles(limits, async (files, at) => {
+    await files.create(at("mine/plugins/evil.ts"), "x");
+    for (
+      const work of [
+        // Itself, or in what is taken away.
+        () => files.remove(at("plugins")),
+        () => files.remove(at("plugins/p.ts")),
+        () => files.remove(at(".env")),
+        () => files.remove(at("secret")),
+        () => files.remove(at("data")),
+        () => files.rename(at("plugins"), at("old")),
+        () => files.rename(at(".env"), at("env")),
+        () => files.rename(at("secret"), at("public")),
+        // What leads there.
+        () => files.remove(at("data/out")),
+        () => files.remove(at("data/in.txt")),
+        () => files.remove(at("data/deep")),
+        () => files.rename(at("data/deep"), at("deep")),
+        // Put in its place.
+        () => files.rename(at("mine/plugins"), at("later/plugins")),
+        () => files.rename(at("mine"), at("later")),
+        () => files.rename(at("mine/plugins/evil.ts"), at("plugins/evil.ts")),
+        () => files.makeDirectory(at("later/plugins/mine")),
+        () => files.save(at("plugins/evil.ts"), bytesOf("x")),
+        () => files.save(at("mine/x"), bytesOf("x"), { partial: at("plugins/evil.ts") }),
+        () => files.create(at(".env"), "x", { replace: true }),
+      ]
+    ) {
+      const error = await refusal(work());
+      assert.deepEqual([error.kind, error.code], ["refused", "forbidden"], `${work}`);
+      assert.match(error.message, /plugins, their cache, the program or secrets are/);
+    }
+    assert.equal(await text(files, at("plugins/p.ts")), "");
+    assert.equal(await systemHost().files.readText(at("secret/key.txt")), "key");
+    assert.equal((await systemHost().files.list(at("data"))).length, 6);
+    assert.equal(await files.remove(at("mine")), true);
+    assert.equal((await refusal(files.remove("/proc/self"))).code, "not_declared");
+  });
+  await withFiles({ write: ["/"] }, async (files) => {
+    assert.equal((await refusal(files.remove("/proc/self/attr"))).code, "forbidden");
   });
 });

@@ -231,6 +231,7 @@ Deno.test("sandbox serve: the small things of the context", async () => {
       now: Math.abs(ctx.now() - Date.now()) < 1000, noDatabase: await tell(() => ctx.db),
       checks: await tell(() => ctx.plugins.check("x.ts")),
       tool: await ctx.clientTool("psql"), frozen: Object.isFrozen(ctx),
+      program: ctx.tool, secret: typeof ctx.config.secret,
     }, text: "done", problems: ["one"] };
   }, { flags: { loud: { type: "boolean", help: "L", env: "HOOK_URL" } } }) }`) +
     "async function tell(work) { try { return await work(); } catch (error) { return error.code; } }";
@@ -270,6 +271,8 @@ Deno.test("sandbox serve: the small things of the context", async () => {
         checks: "forbidden",
         tool: { path: "/usr/bin/psql", version: "15.1", major: 15 },
         frozen: true,
+        program: { name: "observatory", version: "1.2.3" },
+        secret: "undefined",
       },
       text: "done",
       problems: ["one"],
@@ -388,6 +391,94 @@ Deno.test("sandbox serve: a declared program runs, fed and read by streams, and 
   );
 });
 
+Deno.test("sandbox serve: files are saved from streams, read in part, renamed and removed", async () => {
+  const directory = await Deno.makeTempDir({ prefix: "observatory-guest-" });
+  const source = pluginWith(`commands: { go: work(async ({ files }, { args: { in: at } }) => {
+    const source = (parts, told = {}) => new ReadableStream({
+      pull(controller) {
+        if (parts.length === 0) return controller.close();
+        const part = parts.shift();
+        if (part instanceof Error) controller.error(part);
+        else controller.enqueue(new TextEncoder().encode(part));
+      },
+      cancel(reason) { told.code = reason.code; },
+    });
+    const fails = (work) => work.then(() => "fine", (error) => error.code);
+    await files.makeDirectory(at + "/kept/deep", { private: true });
+    const lines = Array.from({ length: 50 }, (_, index) => String(index).repeat(20000));
+    await files.save(at + "/dump", source([...lines]), { private: true });
+    const whole = await new Response(await files.stream(at + "/dump")).text();
+    const part = await files.stream(at + "/dump", { offset: 19999, length: 3 });
+    await files.rename(at + "/dump", at + "/kept/dump");
+    await files.create(at + "/kept/state", "1");
+    await files.create(at + "/kept/state", "2", { replace: true });
+    const broken = new OperationError("Out of lines", { code: "out" });
+    const told = {};
+    return { data: {
+      same: whole === lines.join(""), part: await new Response(part).text(),
+      mode: (await files.inspect(at + "/kept/dump")).mode,
+      removed: [await files.remove(at + "/kept/deep"), await files.remove(at + "/kept/deep")],
+      broken: await fails(files.save(at + "/new", source(["x", broken]))),
+      taken: await fails(files.save(at + "/kept/dump", source(["x"]))),
+      partial: await fails(files.save(at + "/n", source(["x"]), { partial: at + "/kept/dump" })),
+      refused: await fails(files.save(at + "/../new", source(["x"], told))), told,
+    } };
+  }, { args: { in: { help: "D" } } }) }`);
+  try {
+    await withGuest(source, async (guest) => {
+      const { context } = contextWith();
+      const given = { flags: {}, args: { in: directory } };
+      const { data } = await guest.run("go", given, context);
+      assert.deepEqual(data, {
+        same: true,
+        part: "011",
+        mode: 0o600,
+        removed: [true, false],
+        broken: "out",
+        taken: "already_exists",
+        partial: "already_exists",
+        refused: "not_declared",
+        told: { code: "not_declared" },
+      });
+    }, { permissions: { write: [directory] } });
+    const { files } = systemHost();
+    assert.deepEqual((await files.list(directory)).map(({ name }) => name), ["kept"]);
+    assert.deepEqual((await files.list(join(directory, "kept"))).map(({ name }) => name), [
+      "dump",
+      "state",
+    ]);
+    assert.equal(await files.readText(join(directory, "kept/state")), "2");
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+Deno.test("sandbox serve: when a plugin is ended, nothing is left of what it was saving", async () => {
+  const directory = await Deno.makeTempDir({ prefix: "observatory-guest-" });
+  const source = pluginWith(`commands: { go: work(async ({ files }, { args: { in: at } }) => {
+    await files.save(at + "/dump", new ReadableStream({
+      async pull(controller) {
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        controller.enqueue(new Uint8Array(1000));
+      },
+    }));
+  }, { args: { in: { help: "D" } } }) }`);
+  const names = async () =>
+    (await systemHost().files.list(directory)).map(({ name }) => name).join();
+  try {
+    await withGuest(source, async (guest) => {
+      const given = { flags: {}, args: { in: directory } };
+      const run = failureOf(guest.run("go", given, contextWith().context));
+      await until("it is saving", async () => await names() === "dump.partial");
+      await guest.end();
+      await run;
+      await until("nothing is left", async () => await names() === "");
+    }, { permissions: { write: [directory] } });
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
 Deno.test("sandbox serve: programs that are not declared, and the terminal, are refused", async () => {
   await withPrograms(
     { run: ["sh", "/bin/echo"] },
@@ -418,6 +509,10 @@ Deno.test("sandbox serve: what a call is not meant to be given is an error at it
       () => db.withLock({ key: 1 }, () => {}), () => files.readAll("x"), () => files.create("x", 1),
       () => run("x", { flags: { f: { deep: 1 } } }), () => exec(["sh"]),
       () => exec("sh", { cwd: "/" }), () => files.readSmall(["x"], -1),
+      () => files.stream("x", { offset: -1 }), () => files.stream("x", { length: 1 }),
+      () => files.create("x", "", { mode: 7 }), () => files.save("x", "text"),
+      () => files.save("x", new ReadableStream(), { partial: 1 }), () => files.rename("x"),
+      () => files.remove(["x"]), () => files.makeDirectory("x", true),
     ];
     const told = [];
     for (const each of wrong) told.push(await each().then(() => "fine", (error) => error.name));
@@ -430,7 +525,7 @@ Deno.test("sandbox serve: what a call is not meant to be given is an error at it
     assert.deepEqual(names, [
       ...Array(3).fill("TypeError"),
       "DataCloneError",
-      ...Array(8).fill("TypeError"),
+      ...Array(16).fill("TypeError"),
     ]);
     const error = await failureOf(dataOf(guest, "first", context));
     assert.ok(error instanceof OperationError);

@@ -149,8 +149,8 @@ function filesOf(link) {
       received(link, await asked(link.call("files.stream", [path, range]))),
     create: (path, contents, options) =>
       asked(link.call("files.create", [path, contents, options])),
-    save: (path, data, options) =>
-      asked(link.call("files.save", [path, link.streams.send(data), options])),
+    save: async (path, data, options) =>
+      await asked(link.call("files.save", [path, link.streams.send(data), options])),
     rename: (from, to) => asked(link.call("files.rename", [from, to])),
     remove: (path) => asked(link.call("files.remove", [path])),
     makeDirectory: (path, options) => asked(link.call("files.makeDirectory", [path, options])),
