@@ -732,6 +732,8 @@ export interface FileEntry {
   readonly kind: "file" | "directory" | "other" | "dangling";
   /** Bytes; 0 unless it is a file. */
   readonly size: number;
+  /** When it was last changed, of a directory its entries, in milliseconds since 1970; 0 for all else. */
+  readonly modified: number;
 }
 
 // ---------------------------------------------------------------------------

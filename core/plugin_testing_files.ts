@@ -62,7 +62,7 @@ export function fakeFiles(
       const path = plain(given);
       if (kindOf(path) === undefined) throw missing("list directory", given);
       if (stored.has(path)) throw failure("list directory", given, NO_DIRECTORY);
-      return entriesOf(path, { stored, made });
+      return entriesOf(path, { stored, made, written });
     },
     // deno-lint-ignore require-await -- likewise
     readAll: async (paths) => paths.map(read),
@@ -186,9 +186,10 @@ function above(path: string): string {
 
 function entriesOf(
   directory: string,
-  { stored, made }: {
+  { stored, made, written }: {
     readonly stored: ReadonlyMap<string, Uint8Array>;
     readonly made: ReadonlySet<string>;
+    readonly written: ReadonlyMap<string, { readonly modified: number }>;
   },
 ): FileEntry[] {
   const prefix = directory === "/" ? directory : `${directory}/`;
@@ -197,7 +198,9 @@ function entriesOf(
     if (!path.startsWith(prefix)) continue;
     const name = path.slice(prefix.length).split("/", 1)[0] ?? "";
     const size = stored.get(prefix + name)?.length;
-    entries.set(name, { name, kind: size === undefined ? "directory" : "file", size: size ?? 0 });
+    const kind = size === undefined ? "directory" : "file";
+    const { modified = 0 } = written.get(prefix + name) ?? {};
+    entries.set(name, { name, kind, size: size ?? 0, modified });
   }
   return [...entries.values()].sort((one, other) => one.name < other.name ? -1 : 1);
 }

@@ -89,34 +89,40 @@ function listSync(directory: string): FileEntry[] {
   const files = new Map<string, boolean>();
   for (const { name, isFile } of Deno.readDirSync(directory)) files.set(name, isFile);
   return [...files.keys()].sort().map((name) =>
-    files.get(name) ? fileEntry(directory, name) : { name, ...kindAndSize(directory, { name }) }
+    files.get(name) ? fileEntry(directory, name) : { name, ...factsOf(directory, { name }) }
   );
 }
 
-/** A file whose size is asked for when it is read: of a thousand files it seldom is. */
+/** A file whose facts are asked for when they are read: of a thousand files they seldom are. */
 function fileEntry(directory: string, name: string): FileEntry {
+  let found: Facts | undefined;
+  const facts = () => found ??= factsOf(directory, { name });
   return {
     name,
     kind: "file",
     get size() {
-      return kindAndSize(directory, { name }).size;
+      return facts().size;
+    },
+    get modified() {
+      return facts().modified;
     },
   };
 }
 
-function kindAndSize(
-  directory: string,
-  { name }: { name: string },
-): Pick<FileEntry, "kind" | "size"> {
+type Facts = Omit<FileEntry, "name">;
+
+function factsOf(directory: string, { name }: { name: string }): Facts {
   let info: Deno.FileInfo;
   try {
     info = Deno.statSync(`${directory}/${name}`);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return { kind: "dangling", size: 0 };
+    if (error instanceof Deno.errors.NotFound) return { kind: "dangling", size: 0, modified: 0 };
     throw error;
   }
-  if (info.isFile) return { kind: "file", size: info.size };
-  return { kind: info.isDirectory ? "directory" : "other", size: 0 };
+  const modified = info.mtime?.getTime() ?? 0;
+  if (info.isFile) return { kind: "file", size: info.size, modified };
+  if (info.isDirectory) return { kind: "directory", size: 0, modified };
+  return { kind: "other", size: 0, modified: 0 };
 }
 
 function streamOf(

@@ -26,14 +26,18 @@ Deno.test("files.list: names are sorted by code unit, links are followed, and wh
     await Deno.symlink("nowhere", inside("lost"));
     const { success } = await new Deno.Command("mkfifo", { args: [inside("pipe")] }).output();
     assert(success);
+    const modified = 1_700_000_000_250;
+    for (const name of ["a", "b", "B"]) {
+      await Deno.utime(inside(name), 1_700_000_000, modified / 1000);
+    }
     assert.deepEqual(await files.list(directory), [
-      { name: "B", kind: "file", size: 0 },
-      { name: "a", kind: "directory", size: 0 },
-      { name: "b", kind: "file", size: 5 },
-      { name: "dirlink", kind: "directory", size: 0 },
-      { name: "link", kind: "file", size: 5 },
-      { name: "lost", kind: "dangling", size: 0 },
-      { name: "pipe", kind: "other", size: 0 },
+      { name: "B", kind: "file", size: 0, modified },
+      { name: "a", kind: "directory", size: 0, modified },
+      { name: "b", kind: "file", size: 5, modified },
+      { name: "dirlink", kind: "directory", size: 0, modified },
+      { name: "link", kind: "file", size: 5, modified },
+      { name: "lost", kind: "dangling", size: 0, modified: 0 },
+      { name: "pipe", kind: "other", size: 0, modified: 0 },
     ]);
   }));
 

@@ -72,10 +72,10 @@ Deno.test("listMigrationFiles: sets names without a version aside and finds vers
 
 Deno.test("listMigrationFiles: finds links that lead nowhere, and passes over what is no file", async () => {
   const entries: FileEntry[] = [
-    { name: "1_gone.sql", kind: "dangling", size: 0 },
-    { name: "2_folder.sql", kind: "directory", size: 0 },
-    { name: "3_pipe.sql", kind: "other", size: 0 },
-    { name: "notes_gone.txt", kind: "dangling", size: 0 },
+    { name: "1_gone.sql", kind: "dangling", size: 0, modified: 0 },
+    { name: "2_folder.sql", kind: "directory", size: 0, modified: 0 },
+    { name: "3_pipe.sql", kind: "other", size: 0, modified: 0 },
+    { name: "notes_gone.txt", kind: "dangling", size: 0, modified: 0 },
   ];
   const files: Files = { ...filesOf({}), list: () => Promise.resolve(entries) };
   const { ups, problems } = await listMigrationFiles(files, ["m"]);
