@@ -6,6 +6,7 @@ import { OperationError } from "../../core/plugin.ts";
 import { type Catalogue, readCatalogue } from "./catalogue.ts";
 import type { Leftover } from "./leftovers.ts";
 import { fileRole, parseBackupName } from "./names.ts";
+import { removeFiles } from "./remove.ts";
 import type { Store, StoredObject, StoredUpload } from "./store.ts";
 import { DAY } from "./times.ts";
 
@@ -163,15 +164,12 @@ async function remove(
   if (stateOf(await store.list(), id) !== stateOf(catalogue.objects, id)) {
     return { action: "keep", reason: "it changed just now" };
   }
-  const kept: string[] = [];
+  const names: string[] = [];
   for (const { name } of files) {
-    if (await isOurs(store, { name, kind })) await store.remove(name);
-    else kept.push(name);
+    if (await isOurs(store, { name, kind })) names.push(name);
   }
-  return {
-    removed: true,
-    names: files.map(({ name }) => name).filter((name) => !kept.includes(name)),
-  };
+  await removeFiles(store, names);
+  return { removed: true, names };
 }
 
 /** Whether a file of a leftover is known as ours: of a directory only one member was asked for. */

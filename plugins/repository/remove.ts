@@ -21,6 +21,8 @@ export async function removeBackup(store: Store, backup: Backup): Promise<boolea
   if (store.rename === undefined) {
     await store.remove(name);
   } else {
+    // Left of a removal that was ended while the manifest had both names.
+    await store.remove(tombstone);
     try {
       await store.rename(name, tombstone);
     } catch (error) {
@@ -28,8 +30,19 @@ export async function removeBackup(store: Store, backup: Backup): Promise<boolea
       throw error;
     }
   }
-  for (const file of manifest.files) await store.remove(file.name);
-  for (const result of results) await store.remove(result);
+  await removeFiles(store, [...manifest.files.map((file) => file.name), ...results]);
   if (store.rename !== undefined) await store.remove(tombstone);
   return true;
+}
+
+/** Removes files in the order given, and each directory after its last member. */
+export async function removeFiles(store: Store, names: readonly string[]): Promise<void> {
+  let directory = "";
+  for (const name of names) {
+    const next = name.slice(0, name.lastIndexOf("/") + 1);
+    if (next !== directory && directory !== "") await store.remove(directory);
+    directory = next;
+    await store.remove(name);
+  }
+  if (directory !== "") await store.remove(directory);
 }

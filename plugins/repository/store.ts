@@ -49,13 +49,16 @@ export interface Store {
    * @throws OperationError `already_exists`, where the place can tell
    */
   create(name: string, contents: string): Promise<void>;
-  /** Removes a file; one that is not there is no error. */
+  /**
+   * Removes a file; one that is not there is no error. `ID.dir/` is the directory itself, which is
+   * removed when nothing is left in it.
+   */
   remove(name: string): Promise<void>;
   /**
-   * Gives a file another name, at once and for good; a file of that name is replaced. Where the
-   * place cannot, this is left out.
+   * Gives a file another name, for good: it has the old one, the new one, or for a moment both. Where
+   * the place cannot, this is left out.
    *
-   * @throws OperationError `not_found`
+   * @throws OperationError `not_found` or `already_exists`
    */
   rename?(name: string, to: string): Promise<void>;
   /**
