@@ -1,5 +1,6 @@
 /** The list of built-in plugins; each is written with `core/plugin.ts` alone. */
 import type { Plugin } from "../core/plugin.ts";
+import backup from "./backup/mod.ts";
 import config from "./config/mod.ts";
 import migrate from "./migrate/mod.ts";
 import plugin from "./plugin/mod.ts";
@@ -9,4 +10,13 @@ import seed from "./seed/mod.ts";
 import verify from "./verify/mod.ts";
 
 /** The built-ins in the order that the help lists them. */
-export const builtIns: readonly Plugin[] = [migrate, seed, reset, query, verify, plugin, config];
+export const builtIns: readonly Plugin[] = [
+  migrate,
+  seed,
+  reset,
+  backup,
+  query,
+  verify,
+  plugin,
+  config,
+];

@@ -139,7 +139,11 @@ async function writeFiles(ctx: Context, prepared: Prepared): Promise<Manifest> {
     tables,
     fingerprint: options.fingerprint,
   });
-  counting.catch((error) => writing.stop(error));
+  let counted = false;
+  counting.then(() => counted = true, (error) => writing.stop(error));
+  writing.stored.catch(async () => {
+    if (!counted) await cancelCount(ctx, snapshot);
+  });
   // Without the lock a migration may have begun, and the dump be in its way.
   const lost = () => void writing.stop(prepared.signal.reason);
   prepared.signal.addEventListener("abort", lost, { once: true });
@@ -171,6 +175,15 @@ async function writeFiles(ctx: Context, prepared: Prepared): Promise<Manifest> {
     ],
     finished: ctx.now(),
   });
+}
+
+/** Ends the count: the server would go on with it, and nobody wants it any more. */
+async function cancelCount(ctx: Context, { session }: Snapshot): Promise<void> {
+  try {
+    await ctx.db.query("SELECT pg_catalog.pg_cancel_backend($1)", [session.pid]);
+  } catch (error) {
+    ctx.log.debug(`Cannot cancel the count of rows: ${error}`);
+  }
 }
 
 /** Both results, or the first failure once both have ended. */

@@ -23,7 +23,7 @@ export function localStore(files: Context["files"], directory: string): Store {
   return {
     kind: "local",
     title: root,
-    async list() {
+    async list(prefix = "") {
       const objects: StoredObject[] = [];
       for (const { name, kind, size, modified } of await entriesOf(root)) {
         if (kind === "directory" && isBackupDirectory(name)) {
@@ -32,7 +32,8 @@ export function localStore(files: Context["files"], directory: string): Store {
           objects.push({ name, size, modified });
         }
       }
-      return objects.sort((a, b) => a.name < b.name ? -1 : 1);
+      return objects.filter(({ name }) => name.startsWith(prefix))
+        .sort((a, b) => a.name < b.name ? -1 : 1);
     },
     read: async (name, range) => await files.stream(at(name), range),
     async readTexts(names) {

@@ -2,7 +2,7 @@
 import { dirname } from "node:path";
 import type { Context, FileFacts } from "../../core/plugin.ts";
 import type { Check, Finding, Server, Subject } from "./check.ts";
-import { sizeText } from "./size.ts";
+import { sizeText } from "../repository/size.ts";
 
 /** Whether backups can be written. */
 export const backupsDirectory: Check = {

@@ -14,7 +14,7 @@ import { CHECK_NAMES } from "../../plugins/verify/names.ts";
 import { CHECKS } from "../../plugins/verify/registry.ts";
 import { judgeCreator, judgeRights, type Rights } from "../../plugins/verify/rights.ts";
 import { judgeWrites, type WritesRow } from "../../plugins/verify/server.ts";
-import { sizeText } from "../../plugins/verify/size.ts";
+import { sizeText } from "../../plugins/repository/size.ts";
 import { judgeCollation, judgeEncoding } from "../../plugins/verify/storage.ts";
 import { judgeTimescale } from "../../plugins/verify/timescale.ts";
 import { resultOf } from "../../plugins/verify/verify.ts";
