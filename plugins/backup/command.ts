@@ -122,7 +122,7 @@ export const backup = command({
     const { readOptions } = await import("./options.ts");
     const { reported } = await import("./reported.ts");
     const options = readOptions(flags);
-    return await reported(context, flags, async () => {
+    return await reported(context, flags, async (context) => {
       const { backup } = await import("./backup.ts");
       return await backup(context, options);
     });
