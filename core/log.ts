@@ -1,6 +1,6 @@
 /** Lines for people and log collectors, on stderr. */
 import type { OutputStream } from "./host.ts";
-import type { Log } from "./plugin.ts";
+import type { Log, Progress } from "./plugin.ts";
 
 /** How important a line is; `success` ranks with `info`, as in the manual of the replaced system. */
 export type LogLevel = "debug" | "info" | "success" | "warn" | "error";
@@ -56,6 +56,8 @@ export interface RunLog extends Log {
    * line of their own as JSON. The level, by default `error`, tells whether they are written.
    */
   note(message: string, level?: LogLevel): void;
+  /** How far an operation is, as information; its numbers are members of their own as JSON. */
+  progress(message: string, state: Progress): void;
   /** Warnings written so far, for the JSON result. */
   readonly warnings: readonly string[];
 }
@@ -63,13 +65,19 @@ export interface RunLog extends Log {
 /** Makes the log of one run. */
 export function createLog(options: LogOptions): RunLog {
   const warnings: string[] = [];
-  const write = (level: LogLevel, message: string) => {
+  const write = (
+    level: LogLevel,
+    message: string,
+    more: Readonly<Record<string, unknown>> = {},
+  ) => {
     const text = printable(options.redact(message));
     if (level === "warn") warnings.push(text);
     if (RANK[level] < RANK[options.level()]) return;
     options.beforeLine?.();
     options.stream.write(
-      options.format === "json" ? jsonLine(options, level, text) : textLine(options, level, text),
+      options.format === "json"
+        ? jsonLine(options, level, { message: text, ...more })
+        : textLine(options, level, text),
     );
   };
   return {
@@ -84,6 +92,7 @@ export function createLog(options: LogOptions): RunLog {
       options.beforeLine?.();
       options.stream.write(printable(options.redact(message)) + "\n");
     },
+    progress: (message, { done, total, unit }) => write("info", message, { done, total, unit }),
     warnings,
   };
 }
@@ -106,13 +115,17 @@ function textLine(options: LogOptions, level: LogLevel, message: string): string
   return `${tag} ${message}\n`;
 }
 
-function jsonLine(options: LogOptions, level: LogLevel, message: string): string {
+function jsonLine(
+  options: LogOptions,
+  level: LogLevel,
+  members: Readonly<Record<string, unknown>>,
+): string {
   const command = options.command();
   return JSON.stringify({
     time: new Date(options.now()).toISOString(),
     // Collectors know no level of that name.
     level: level === "success" ? "info" : level,
-    message,
+    ...members,
     ...(command === undefined ? {} : { command }),
     run_id: options.runId,
   }) + "\n";

@@ -435,7 +435,10 @@ export interface Context {
   prompt(question: string): Promise<string | null>;
   /** Waits so many milliseconds; rejects with the signal's reason when the run is to end. */
   sleep(milliseconds: number): Promise<void>;
-  /** Shows how far a long operation is; on a terminal only. */
+  /**
+   * Shows how far a long operation is, and of bytes and rows how fast it goes: a line on a terminal,
+   * in a log one every 30 seconds. Null tells that it is over.
+   */
   progress(state: Progress | null): void;
   /** The current time in milliseconds since 1970. */
   now(): number;

@@ -202,6 +202,7 @@ function startRun(args: readonly string[], host: Host, signal: AbortSignal): Run
     enabled: early.level !== "warn" && early.logFormat === "text",
     now: host.now,
     redact,
+    report: (text, state) => log.progress(text, state),
   });
   let runId: string | undefined;
   const log = createLog({

@@ -140,3 +140,29 @@ Deno.test("createLog: control characters of a message cannot steer the terminal"
     "\\x1b]0;title\\x07\n",
   ]);
 });
+
+Deno.test("createLog: progress is information, its numbers members of their own as JSON", () => {
+  const state = { label: "Dumping", done: 1, total: 4, unit: "rows" } as const;
+  const text = logging();
+  text.log.progress("Dumping hunter2 · 1/4", state);
+  assert.deepEqual(text.lines, ["[INFO] Dumping *** · 1/4\n"]);
+  const json = logging({ format: "json" });
+  json.log.progress("Dumping hunter2 · 1/4", state);
+  json.log.progress("Checking", { label: "Checking" });
+  const line = {
+    time: "2026-01-02T03:04:05.678Z",
+    level: "info",
+    message: "Checking",
+    command: "migrate",
+    run_id: "run-1",
+  };
+  assert.deepEqual(json.lines.map((each) => JSON.parse(each)), [
+    { ...line, message: "Dumping *** · 1/4", done: 1, total: 4, unit: "rows" },
+    line,
+  ]);
+  for (const format of ["text", "json"] as const) {
+    const quiet = logging({ format, level: () => "warn" });
+    quiet.log.progress("Dumping", state);
+    assert.deepEqual(quiet.lines, []);
+  }
+});

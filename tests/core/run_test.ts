@@ -172,6 +172,48 @@ Deno.test("run: warnings of a run are in the JSON too", async () => {
 // The command line
 // ---------------------------------------------------------------------------
 
+Deno.test("run: without a terminal, progress is a line of the log every 30 seconds", async () => {
+  const work = async (args: readonly string[], machine: FakeMachine = {}) => {
+    const clock = { now: 1_700_000_000_000 };
+    const dumping = working({
+      run: (ctx) => {
+        for (let second = 0; second <= 70; second++, clock.now += 1000) {
+          ctx.progress({ label: "Dumping s3cr3t", done: second, total: 100, unit: "rows" });
+        }
+        ctx.progress(null);
+        return Promise.resolve({ data: null, text: "Done" });
+      },
+    });
+    const given = { ...machine, now: () => clock.now };
+    return await runWith([...args, "work"], dumping, {
+      ...given,
+      env: { AWS_SECRET_ACCESS_KEY: "s3cr3t", ...machine.env },
+    });
+  };
+  const { stdout, stderr } = await work([]);
+  assert.equal(stdout, "Done\n");
+  assert.equal(
+    stderr,
+    "[INFO] Dumping ******** · 30/100 (30 %) · 1 rows/s · 1:10 left\n" +
+      "[INFO] Dumping ******** · 60/100 (60 %) · 1 rows/s · 0:40 left\n",
+  );
+  const json = await work(["--log-format=json"]);
+  assert.deepEqual(
+    json.stderr.trimEnd().split("\n").map((line) => {
+      const { level, done, total, unit, command } = JSON.parse(line);
+      return { level, done, total, unit, command };
+    }),
+    [30, 60].map((done) => ({ level: "info", done, total: 100, unit: "rows", command: "work" })),
+  );
+  assert.equal((await work(["--quiet"])).stderr, "");
+  assert.equal((await work([], { env: { LOG_LEVEL: "warn" } })).stderr, "");
+  const terminal = (await work([], { terminal: true })).stderr;
+  assert.doesNotMatch(terminal, /INFO|s3cr3t/);
+  assert(
+    terminal.endsWith("\r\x1b[KDumping ******** · 70/100 (70 %) · 1 rows/s · 0:30 left\r\x1b[K"),
+  );
+});
+
 Deno.test("run: an unknown command is exit 2 with a suggestion", async () => {
   const { code, stdout, stderr } = await runWith(["wrk"], working());
   assert.deepEqual([code, stdout], [2, ""]);
