@@ -93,6 +93,7 @@ export function createLog(options: LogOptions): RunLog {
       options.stream.write(printable(options.redact(message)) + "\n");
     },
     progress: (message, { done, total, unit }) => write("info", message, { done, total, unit }),
+    redact: (text) => printable(options.redact(text)),
     warnings,
   };
 }

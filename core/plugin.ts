@@ -597,6 +597,8 @@ export interface Log {
   info(message: string): void;
   success(message: string): void;
   warn(message: string): void;
+  /** Masks the secrets in a text that is sent elsewhere. For built-ins alone: no plugin's context has it. */
+  redact?(text: string): string;
 }
 
 /** The merged configuration. */

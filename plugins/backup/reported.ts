@@ -39,7 +39,8 @@ export async function reported(
       const { database } = ctx.db.target;
       await writeMetrics(ctx, metrics, { database, exit, started, ended: ctx.now(), manifest });
     }
-    await pings?.end(exit, said.join("\n"));
+    const text = said.join("\n");
+    await pings?.end(exit, ctx.log.redact?.(text) ?? "");
   };
   // It goes on beside the backup.
   const starting = pings?.start();
@@ -75,6 +76,7 @@ function listened(log: Log, said: string[]): Log {
     info: both("info"),
     success: both("success"),
     warn: both("warn"),
+    ...log.redact === undefined ? {} : { redact: log.redact },
   };
 }
 
