@@ -67,7 +67,7 @@ function checkedAddress(address: string): string {
 }
 
 function listened(log: Log, said: string[]): Log {
-  const both = (level: keyof Log) => (message: string) => {
+  const both = (level: "debug" | "info" | "success" | "warn") => (message: string) => {
     if (level !== "debug") said.push(message);
     log[level](message);
   };
