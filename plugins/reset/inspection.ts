@@ -1,5 +1,6 @@
 /** What there is to know of a database before it is dropped, asked from another one. */
 import type { Session } from "../../core/plugin.ts";
+import { BACKUP_LOCK_KEY } from "../sql/lock_keys.ts";
 
 /** A database as its server describes it. */
 export interface DatabaseFacts {
@@ -29,6 +30,8 @@ export interface DatabaseFacts {
   readonly slots: readonly string[];
   readonly subscriptions: readonly string[];
   readonly preparedTransactions: readonly string[];
+  /** Processes that back it up or migrate it, as the lock that both take tells. */
+  readonly busy: readonly string[];
 }
 
 /** One privilege on the database. */
@@ -159,7 +162,21 @@ export async function inspectDatabase(
     preparedTransactions: await names(
       "SELECT gid AS name FROM pg_catalog.pg_prepared_xacts WHERE database = $1",
     ),
+    busy: await busyWith(session, name),
   };
+}
+
+async function busyWith(session: Session, name: string): Promise<string[]> {
+  const { rows } = await session.query<{ pid: number; program: string }>(
+    `SELECT l.pid, coalesce(a.application_name, '') AS program
+       FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_database d ON d.oid = l.database
+         LEFT JOIN pg_catalog.pg_stat_activity a USING (pid)
+      WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND d.datname = $1
+        AND l.classid::bigint = ($2::bigint >> 32) & 4294967295
+        AND l.objid::bigint = $2::bigint & 4294967295`,
+    [name, BACKUP_LOCK_KEY],
+  );
+  return rows.map(({ pid, program }) => `process ${pid} ("${program}")`);
 }
 
 async function sizeOf(session: Session, name: string): Promise<number> {

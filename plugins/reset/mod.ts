@@ -14,12 +14,17 @@ const reset = command({
     { line: "observatory reset --dry-run", note: "show what would be lost and done" },
     { line: "observatory reset --force", note: "do not ask; in production --confirm is needed" },
     { line: "observatory reset --force --no-seed", note: "leave it empty after migrating" },
+    { line: "observatory reset --backup-first", note: "back it up before anything is dropped" },
     { line: "observatory reset --confirm llm_observatory", note: "in scripts: name what is meant" },
   ],
   effect: "destroy",
   database: "server",
   dryRun: true,
   flags: {
+    "backup-first": {
+      type: "boolean",
+      help: "Make a full backup in BACKUPS_DIR first; without it nothing is dropped",
+    },
     "no-seed": { type: "boolean", help: "Load no seeds" },
     "env": {
       type: "string",
@@ -44,9 +49,19 @@ const reset = command({
 });
 
 function optionsOf(
-  flags: { "no-seed": boolean; "env": string | undefined; "lock-wait": number },
+  flags: {
+    "backup-first": boolean;
+    "no-seed": boolean;
+    "env": string | undefined;
+    "lock-wait": number;
+  },
 ) {
-  return { seed: !flags["no-seed"], env: flags.env, wait: flags["lock-wait"] };
+  return {
+    backupFirst: flags["backup-first"],
+    seed: !flags["no-seed"],
+    env: flags.env,
+    wait: flags["lock-wait"],
+  };
 }
 
 export default definePlugin({

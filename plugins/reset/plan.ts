@@ -6,6 +6,8 @@ import { type DatabaseFacts, inspectDatabase, inspectRights, type Rights } from 
 /** What is asked for. */
 export interface ResetOptions {
   readonly seed: boolean;
+  /** Whether a full backup is made before anything is dropped. */
+  readonly backupFirst: boolean;
   /** The environment whose seeds are loaded; by default the configured one. */
   readonly env: string | undefined;
   /** Seconds to wait for another reset. */
@@ -120,6 +122,12 @@ function refuseStanding(
       `If it is not needed, ${hint}`,
     );
   }
+  for (const process of facts?.busy ?? []) {
+    stands(
+      `it is being backed up or migrated by ${process}`,
+      "Wait until that has ended, or end it with pg_terminate_backend",
+    );
+  }
   if (reasons.length === 0) return;
   throw refusal(`Cannot reset "${database}": ${reasons.join("; ")}`, {
     code: "reset_refused",
@@ -147,6 +155,9 @@ function describe(
   const { host, port, database } = db.target;
   const environment = options.env ?? config.get("ENVIRONMENT") ?? "development";
   const steps = [
+    ...(options.backupFirst && facts !== undefined
+      ? [`Back it up to "${config.get("BACKUPS_DIR") ?? "./backups"}"`]
+      : []),
     facts === undefined ? "Terminate no connections" : `Terminate ${connectionsOf(facts)}`,
     facts === undefined
       ? "Drop nothing: there is no such database"

@@ -33,6 +33,10 @@ export async function reset(context: Context, options: ResetOptions): Promise<Re
       // Looked at anew: the confirmation may have taken its time.
       const { facts, rights: { serverVersion } } = await inspect(session, database);
       signal.throwIfAborted();
+      const backedUp = options.backupFirst && facts !== undefined
+        ? await context.run("backup")
+        : undefined;
+      signal.throwIfAborted();
       at.step = "recreate";
       if (facts === undefined) await takeUp(context, session, database);
       else await recreate(context, session, { facts, serverVersion, state });
@@ -50,10 +54,12 @@ export async function reset(context: Context, options: ResetOptions): Promise<Re
           existed: facts !== undefined,
           lost_bytes: facts?.size ?? null,
           terminated_connections: state.terminated,
+          backup: backedUp?.data ?? null,
           migrate: migrated.data,
           seed: seeded?.data ?? null,
         },
-        text: [migrated.text, seeded?.text].filter((text) => text !== undefined).join("\n"),
+        text: [backedUp?.text, migrated.text, seeded?.text].filter((text) => text !== undefined)
+          .join("\n"),
         problems: [...migrated.problems ?? [], ...seeded?.problems ?? []],
       };
     });

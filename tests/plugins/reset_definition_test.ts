@@ -32,6 +32,7 @@ function facts(more: Partial<DatabaseFacts> = {}): DatabaseFacts {
     slots: [],
     subscriptions: [],
     preparedTransactions: [],
+    busy: [],
     ...more,
   };
 }

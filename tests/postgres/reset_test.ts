@@ -1,5 +1,6 @@
 import assert from "assert";
 import { startServer } from "../../tasks/server.ts";
+import { BACKUP_LOCK_KEY } from "../../plugins/sql/lock_keys.ts";
 import { temporaryName } from "../../plugins/reset/recreate.ts";
 import { forEachServerVersion, openDatabase, sharedServer, uniqueName } from "../database.ts";
 import { type MigrationProject, migrationProject, until } from "../migration_project.ts";
@@ -463,4 +464,38 @@ Deno.test("reset: a second one at the same time waits, or is locked out", async 
   );
   const { exit, stderr } = await first.ended;
   assert.equal(exit, 0, stderr);
+});
+
+Deno.test("reset: --backup-first makes a backup before anything is dropped", async () => {
+  await using project = await filledProject();
+  const { exit, stdout, stderr } = await project.run(["reset", "--force", "--backup-first"]);
+  assert.equal(exit, 0, stderr);
+  assert.match(stderr, /\n {2}1\. Back it up to "\S*backups"\n {2}2\. Terminate/);
+  assert.match(stdout, /_backup_\d{8}_\d{6}: full, custom/);
+  const listed = await project.run(["backup", "list", "--json"]);
+  const [backup] = JSON.parse(listed.stdout).data.backups;
+  assert.equal(backup.kind, "full");
+  assert.deepEqual(await ids(project), [1, 2]);
+});
+
+Deno.test("reset: nothing is dropped when the backup before it fails", async () => {
+  await using project = await filledProject();
+  const before = await oidOf(project);
+  const { exit, stderr } = await project.run(["reset", "--force", "--backup-first"], {
+    env: { BACKUPS_DIR: "/dev/null/backups" },
+  });
+  assert.equal(exit, 1, stderr);
+  assert.deepEqual([await oidOf(project), await ids(project)], [before, [7]]);
+});
+
+Deno.test("reset: a database that is being backed up or migrated is left alone", async () => {
+  await using project = await filledProject();
+  const before = await oidOf(project);
+  const holder = await project.database.connect();
+  await holder.query("SELECT pg_advisory_lock($1)", [String(BACKUP_LOCK_KEY)]);
+  const { exit, stderr } = await project.run(["reset", "--force"]);
+  await holder.end();
+  assert.equal(exit, 4, stderr);
+  assert.match(stderr, /it is being backed up or migrated by process \d+ \("observatory-tests"\)/);
+  assert.deepEqual([await oidOf(project), await ids(project)], [before, [7]]);
 });
