@@ -1,10 +1,11 @@
 /** Backups: made, listed, looked after and verified. */
 import { definePlugin } from "../../core/plugin.ts";
+import { catalogueCommands } from "./catalogue_commands.ts";
 import { backup } from "./command.ts";
 
 export default definePlugin({
   name: "backup",
   api: 1,
   summary: "Backups that are whole or do not exist",
-  commands: { "backup": backup },
+  commands: { "backup": backup, ...catalogueCommands },
 });

@@ -8,9 +8,9 @@
  * backups uses up nothing.
  */
 import type { Backup } from "./catalogue.ts";
+import { isAtLeast, type Level, LEVELS } from "./levels.ts";
 import type { BackupKind } from "./manifest.ts";
 import { calendar, durationText, HOUR } from "./times.ts";
-import { type Level, LEVELS } from "./verification.ts";
 
 /** What is kept. A rule that is left out, or counts to 0, keeps nothing. */
 export interface Policy {
@@ -172,9 +172,9 @@ function applyFloors(backups: readonly Candidate[], { minKeep }: Policy, keep: K
     else if (index < minKeep) keep(backup, `one of the newest ${minKeep}`);
   }
   const verified = new Map<Candidate, Level>();
-  for (const [at, level] of LEVELS.entries()) {
+  for (const level of LEVELS) {
     // What is verified at a level is so at those below it.
-    const found = backups.find((each) => each.level !== null && LEVELS.indexOf(each.level) >= at);
+    const found = backups.find((each) => isAtLeast(each.level, level));
     if (found !== undefined) verified.set(found, level);
   }
   for (const [backup, level] of verified) keep(backup, `newest verified (${level})`);

@@ -3,22 +3,13 @@
  * beside the manifest, which is never rewritten, and is none itself either.
  */
 import { OperationError } from "../../core/plugin.ts";
+import { type Level, LEVELS } from "./levels.ts";
 import { readJson, unreadable } from "./read_manifest.ts";
 import { list, moment, object, oneOf, text, truth } from "./shape.ts";
 import type { Store } from "./store.ts";
 
 /** The version of a result's form. */
 export const VERIFICATION_SCHEMA = 1;
-
-/**
- * What was looked at, each level more than the one before: that the stored bytes are those of the
- * manifest; that all of it can be read; that it can be restored; that what is restored is what was
- * dumped; that it is what the user asserts.
- */
-export const LEVELS = ["bytes", "read", "restore", "compare", "assert"] as const;
-
-/** How thoroughly a backup was verified. */
-export type Level = typeof LEVELS[number];
 
 /** One verification of a backup. Times are ISO 8601 in UTC. */
 export interface VerificationResult {

@@ -1,0 +1,167 @@
+/** From what a user calls a backup to the backup that is meant. */
+import { basename, dirname } from "node:path";
+import { type Context, OperationError } from "../../core/plugin.ts";
+import { type Backup, type Catalogue, readCatalogue } from "./catalogue.ts";
+import { listedOf, newestFull, troubleOf } from "./listed.ts";
+import { parseBackupName } from "./names.ts";
+import type { Store } from "./store.ts";
+import { openStores, type Places } from "./stores.ts";
+
+/** What stands for the newest full backup. */
+export const LATEST = "latest";
+
+/** What is looked for. */
+export interface Wanted extends Places {
+  /**
+   * `latest`, a backup's id, the name of one of its files, or a path to one: `./latest` is a file.
+   */
+  readonly name: string;
+  /** The database that `latest` is one of. */
+  readonly database: string;
+}
+
+/** A backup in one place, with the place. */
+export interface Copy {
+  readonly backup: Backup;
+  readonly store: Store;
+}
+
+/**
+ * Finds a backup.
+ *
+ * @returns its copies, which all have the same manifest: whole ones first, and of those the local one
+ * @throws OperationError `backup_not_found` when there is none, with the nearest name; likewise
+ *   `backup_ambiguous`, `backup_unfinished`, `not_managed`, and of a manifest that cannot be read
+ */
+export async function findBackup(
+  context: Context,
+  wanted: Wanted,
+): Promise<readonly [Copy, ...Copy[]]> {
+  const { name, places, bucket } = placesOf(wanted);
+  const stores = await openStores(context, places);
+  const elsewhere = stores.find(({ title }) => bucket !== undefined && title !== bucket);
+  if (elsewhere !== undefined) {
+    throw new OperationError(`Cannot look in ${bucket}: backups are kept in ${elsewhere.title}`, {
+      kind: "usage",
+      code: "other_bucket",
+      hint: "Set S3_BACKUP_BUCKET and S3_BACKUP_PREFIX",
+    });
+  }
+  const catalogues = await Promise.all(stores.map(readCatalogue));
+  const where = stores.map(({ title }) => title).join(" and ");
+  const id = name === undefined
+    ? latestOf(catalogues, { where, database: wanted.database, now: context.now() })
+    : parseBackupName(name)?.id ?? name;
+  const copies = catalogues.flatMap(({ backups }, index) => {
+    const store = stores[index];
+    const backup = backups.find((each) => each.id === id);
+    return backup === undefined || store === undefined ? [] : [{ backup, store }];
+  });
+  const [first, ...others] = copies;
+  if (first === undefined) throw notFound(catalogues, { id, name: name ?? id, where });
+  const other = others.find(({ backup }) => backup.digest !== first.backup.digest);
+  if (other !== undefined) throw ambiguous(id, [first.backup, other.backup]);
+  const [best = first, ...rest] = copies.sort((a, b) => Number(isBad(a)) - Number(isBad(b)));
+  return [best, ...rest];
+}
+
+function isBad({ backup }: Copy): boolean {
+  return troubleOf(backup) !== null;
+}
+
+/** Where to look, and for which name; none for the newest one. */
+function placesOf(
+  { name, where, directory }: Wanted,
+): { name: string | undefined; places: Places; bucket?: string } {
+  if (name === LATEST) return { name: undefined, places: { where, directory } };
+  const path = name.replace(/(?<=[^/])\/+$/, "");
+  if (path.startsWith("s3://")) {
+    const bucket = path.slice(0, path.lastIndexOf("/"));
+    return { name: basename(path), places: { where: "s3" }, bucket };
+  }
+  return path.includes("/")
+    ? { name: basename(path), places: { where: "local", directory: dirname(path) } }
+    : { name: path, places: { where, directory } };
+}
+
+function latestOf(
+  catalogues: readonly Catalogue[],
+  { where, database, now }: { where: string; database: string; now: number },
+): string {
+  const newest = newestFull(listedOf(catalogues), { database, now });
+  if (newest !== undefined) return newest.id;
+  throw new OperationError(`There is no full backup of database "${database}" in ${where}`, {
+    code: "backup_not_found",
+    hint: "`observatory backup list` shows what there is",
+    details: { database },
+  });
+}
+
+function ambiguous(id: string, [one, other]: readonly [Backup, Backup]): OperationError {
+  return new OperationError(
+    `Backup "${id}" is not the same in ${one.title} as in ${other.title}`,
+    {
+      kind: "usage",
+      code: "backup_ambiguous",
+      hint: `Tell which one is meant: --where ${one.place} or --where ${other.place}`,
+      details: { id, places: [one.title, other.title] },
+    },
+  );
+}
+
+function notFound(
+  catalogues: readonly Catalogue[],
+  { id, name, where }: { id: string; name: string; where: string },
+): OperationError {
+  for (const { title, unreadable, unmanaged, leftovers } of catalogues) {
+    const problem = unreadable.find((each) => each.id === id);
+    if (problem !== undefined) {
+      return new OperationError(`Cannot read ${problem.name} in ${title}: ${problem.reason}`, {
+        code: "manifest_invalid",
+        details: { ...problem },
+      });
+    }
+    if (unmanaged.names.some((each) => [name, `${name}/`].includes(each))) {
+      return new OperationError(
+        `"${name}" in ${title} has no manifest, so that nothing is known of it`,
+        {
+          code: "not_managed",
+          hint: "What other programs made is not managed, whatever its name is",
+          details: { name },
+        },
+      );
+    }
+    if (leftovers.some((each) => each.id === id && each.kind === "unfinished")) {
+      return new OperationError(`Backup "${id}" in ${title} is not finished, or broke off`, {
+        code: "backup_unfinished",
+        hint: "What broke off is removed by `observatory backup gc` when it is a day old",
+        details: { id },
+      });
+    }
+  }
+  const near = nearest(name, catalogues.flatMap(({ backups }) => backups.map((each) => each.id)));
+  return new OperationError(`There is no backup "${name}" in ${where}`, {
+    code: "backup_not_found",
+    hint: near === undefined
+      ? "`observatory backup list` shows what there is"
+      : `Did you mean "${near}"?`,
+    details: { name, ...(near === undefined ? {} : { nearest: near }) },
+  });
+}
+
+/**
+ * The id that begins and ends most like a name. Ids of one database differ in a few digits, so that
+ * whoever mistypes one has most of it right.
+ */
+function nearest(name: string, ids: readonly string[]): string | undefined {
+  let best: string | undefined;
+  let most = Math.floor(name.length / 2);
+  for (const id of ids) {
+    const limit = Math.min(name.length, id.length);
+    let [head, tail] = [0, 0];
+    while (head < limit && name[head] === id[head]) head++;
+    while (tail < limit - head && name.at(-1 - tail) === id.at(-1 - tail)) tail++;
+    if (head + tail > most) [best, most] = [id, head + tail];
+  }
+  return best;
+}

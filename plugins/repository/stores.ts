@@ -1,0 +1,57 @@
+/** How a command opens the places where backups are kept. */
+import { type Context, OperationError } from "../../core/plugin.ts";
+import { localStore } from "./local_store.ts";
+import type { Store } from "./store.ts";
+
+/** Where a command looks. */
+export interface Places {
+  /** By default in the directory, and in the bucket when one is set. */
+  readonly where?: Store["kind"] | undefined;
+  /** The directory instead of `BACKUPS_DIR`. */
+  readonly directory?: string | undefined;
+}
+
+/**
+ * Opens the places that are asked for, the directory first.
+ *
+ * @throws OperationError of kind `usage` when the bucket is asked for and none is set
+ */
+export async function openStores(
+  context: Surroundings,
+  { where, directory }: Places,
+): Promise<Store[]> {
+  if (where !== undefined) return [await openStore(context, { where, directory })];
+  const local = await openStore(context, { where: "local", directory });
+  if (context.config.get("S3_BACKUP_BUCKET") === undefined) return [local];
+  return [local, await openStore(context, { where: "s3" })];
+}
+
+/**
+ * Opens one place.
+ *
+ * @throws OperationError of kind `usage` when the bucket is asked for and none is set
+ */
+export async function openStore(
+  context: Surroundings,
+  { where, directory }: Places & { readonly where: Store["kind"] },
+): Promise<Store> {
+  const { config, files } = context;
+  if (where === "local") return localStore(files, directory ?? directoryOf(config));
+  const bucket = config.get("S3_BACKUP_BUCKET");
+  if (bucket === undefined) {
+    throw new OperationError("Cannot look in S3: no bucket is set", {
+      kind: "usage",
+      code: "no_bucket",
+      hint: "Set S3_BACKUP_BUCKET",
+    });
+  }
+  // S3 is opened here and nowhere else.
+  return await Promise.reject(new OperationError(`Cannot open bucket "${bucket}": not yet`));
+}
+
+type Surroundings = Pick<Context, "files" | "config">;
+
+/** The directory where backups are kept when no other one is asked for. */
+export function directoryOf(config: Context["config"]): string {
+  return config.get("BACKUPS_DIR") ?? "./backups";
+}
