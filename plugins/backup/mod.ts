@@ -2,10 +2,11 @@
 import { definePlugin } from "../../core/plugin.ts";
 import { catalogueCommands } from "./catalogue_commands.ts";
 import { backup } from "./command.ts";
+import { verify } from "./verify_command.ts";
 
 export default definePlugin({
   name: "backup",
   api: 1,
   summary: "Backups that are whole or do not exist",
-  commands: { "backup": backup, ...catalogueCommands },
+  commands: { "backup": backup, ...catalogueCommands, "backup verify": verify },
 });
