@@ -122,9 +122,9 @@ function refuseStanding(
       `If it is not needed, ${hint}`,
     );
   }
-  for (const process of facts?.busy ?? []) {
+  for (const holder of facts?.busy ?? []) {
     stands(
-      `it is being backed up or migrated by ${process}`,
+      `it is being backed up or migrated by ${holder}`,
       "Wait until that has ended, or end it with pg_terminate_backend",
     );
   }
