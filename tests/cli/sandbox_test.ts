@@ -139,6 +139,11 @@ const ESCAPES: Readonly<Record<string, readonly [code: string, fails: RegExp]>> 
   "a file by the context": ["ctx.files.readAll(['/etc/passwd'])", NOT_DECLARED],
   "a file beside the plugin": ["ctx.files.readAll(['secret.json'])", NOT_DECLARED],
   "a new file": ["ctx.files.create('new.txt', 'x')", NOT_DECLARED],
+  "a new file from a stream": ["ctx.files.save('new.txt', new ReadableStream())", NOT_DECLARED],
+  "another name": ["ctx.files.rename('secret.json', 'new.json')", NOT_DECLARED],
+  "what is taken away": ["ctx.files.remove('secret.json')", NOT_DECLARED],
+  "a new directory": ["ctx.files.makeDirectory('new')", NOT_DECLARED],
+  "a secret setting": ["ctx.config.secret('DB_PASSWORD')", /^TypeError: .* is not a function$/],
   "a program by the context": ["ctx.exec('id')", NOT_DECLARED],
   "another plugin": ["ctx.plugins.check('secret.json')", /^OperationError: Cannot check a plugin/],
   "no database": ["ctx.db.query('SELECT 1')", /^OperationError: This command declares that it/],
@@ -233,7 +238,16 @@ forEachKind(
       return { data: [await tell(text("data/a.txt")), await tell(text("data/../secret.txt")),
         await tell(text("data/link.txt")), await tell(text("/proc/self/environ")),
         await tell(files.create("plugins/evil.js", "x")), await tell(text(".env")),
-        await tell(text("/data/a.txt"))] };
+        await tell(text("/data/a.txt")),
+        await tell(files.save("plugins/evil.js", new Blob(["x"]).stream())),
+        await tell(files.rename("data", "plugins/data")), await tell(files.remove("plugins")),
+        await tell(files.rename("data/link.txt", "link.txt")),
+        await tell(files.makeDirectory("data/deep/deeper", { private: true })),
+        await tell(files.save("data/deep/b.txt", new Blob(["one two"]).stream())),
+        await tell(files.rename("data/deep/b.txt", "data/b.txt")),
+        await tell(new Response(await files.stream("data/b.txt", { offset: 4 })).text()),
+        await tell(files.remove("data/deep")), await tell(files.remove("data/link.txt")),
+        (await files.list("data")).map(({ name }) => name).join()] };
     }`,
     }, { permissions: { read: ["data", "/proc", ".env"], write: ["."] } });
     await withFolder({
@@ -258,7 +272,19 @@ forEachKind(
         "forbidden",
         "forbidden",
         "not_declared",
+        "forbidden",
+        "forbidden",
+        "forbidden",
+        "forbidden",
+        "escaped: undefined",
+        "escaped: undefined",
+        "escaped: undefined",
+        "escaped: two",
+        "escaped: true",
+        "escaped: true",
+        "a.txt,b.txt",
       ]);
+      assert.equal(await Deno.readTextFile(join(path, "outside.txt")), "o");
     });
   },
 );
