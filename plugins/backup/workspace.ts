@@ -118,9 +118,9 @@ export function createWorkspace(
       };
       await take("an upload", abort);
       for (const path of paths) await take(`"${path}"`, () => ctx.files.remove(path));
-      for (const name of bucket === undefined ? [] : completed) {
-        await take(`"${name}"`, () => bucket.store.remove(name));
-      }
+      if (bucket === undefined) return;
+      const { store } = bucket;
+      for (const name of completed) await take(`"${name}"`, () => store.remove(name));
     },
   };
 }
