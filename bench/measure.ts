@@ -23,19 +23,26 @@ export interface Measurement {
   readonly processor: number;
   /** Median of the peak resident memory, in MiB. */
   readonly memory: number;
+  /** Wall time of each round, in milliseconds. */
+  readonly walls: readonly number[];
 }
 
 // Prints what the kernel accounted for the finished process; Debian's package is `time`.
 const TIMER = "/usr/bin/time";
 
-/** Measures all subjects, interleaved: one round runs each once, after one round unmeasured. */
+/**
+ * Measures all subjects, interleaved: one round runs each once, after one round unmeasured; every
+ * other round in the reverse order, so that what warms up or tires falls on all of them.
+ */
 export async function measure(
   subjects: readonly Subject[],
   rounds: number,
 ): Promise<Measurement[]> {
   const samples = subjects.map((): Sample[] => []);
   for (let round = -1; round < rounds; round++) {
-    for (const [index, subject] of subjects.entries()) {
+    const order = [...subjects.entries()];
+    if (round % 2 === 1) order.reverse();
+    for (const [index, subject] of order) {
       await subject.prepare?.();
       const sample = await runOnce(subject);
       await subject.check?.();
@@ -85,6 +92,32 @@ function summary(name: string, samples: readonly Sample[]): Measurement {
     most: Math.max(...walls),
     processor: median(samples.map(({ processor }) => processor)),
     memory: median(samples.map(({ memory }) => memory)),
+    walls,
+  };
+}
+
+/** A ratio of two subjects with how sure it is. */
+export interface Ratio {
+  /** The median of the ratios of each round. */
+  readonly median: number;
+  /** Its interval of 95 %, by drawing from the rounds again and again. */
+  readonly low: number;
+  readonly high: number;
+}
+
+const DRAWS = 2000;
+
+/** Compares two subjects round by round, which a machine that slows down for a while bears. */
+export function ratioOf(measured: Measurement, base: Measurement): Ratio {
+  const ratios = measured.walls.map((wall, round) => wall / (base.walls[round] ?? NaN));
+  const medians = Array.from(
+    { length: DRAWS },
+    () => median(ratios.map(() => ratios[Math.floor(Math.random() * ratios.length)] ?? NaN)),
+  ).sort((a, b) => a - b);
+  return {
+    median: median(ratios),
+    low: medians[Math.floor(DRAWS * 0.025)] ?? NaN,
+    high: medians[Math.floor(DRAWS * 0.975)] ?? NaN,
   };
 }
 

@@ -1,10 +1,12 @@
 /**
  * The benchmarks: `deno task bench [SUITE…]`. Each tells a ratio against a named
  * peer or limit, measured in one run. sqlx-cli takes part when `SQLX` names its
- * binary or it is on the PATH; dbmate comes from npm; psql must be installed.
+ * binary or it is on the PATH; dbmate comes from npm; psql must be installed. `backup` needs aws (the
+ * AWS CLI, or what \`AWS\` names) and versitygw on the PATH; \`BACKUP_ROUNDS\` sets its rounds.
  */
 import { startServer } from "../tasks/server.ts";
 import { type Bench, findBench } from "./subjects.ts";
+import { backupSuite } from "./backup.ts";
 import { startSuite } from "./start.ts";
 import { hugeFileSuite, manyPendingSuite, nothingPendingSuite } from "./migrate.ts";
 import { pluginsSuite } from "./plugins.ts";
@@ -19,6 +21,7 @@ const SUITES: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   "seed-csv": seedCsvSuite,
   "rows": rowsSuite,
   "plugins": pluginsSuite,
+  "backup": backupSuite,
 };
 
 const asked = Deno.args.length > 0 ? Deno.args : Object.keys(SUITES);

@@ -107,7 +107,11 @@ async function findDbmate(directory: string): Promise<string | undefined> {
   }
 }
 
-async function findOnPath(name: string, named: string | undefined): Promise<string | undefined> {
+/** A program by a path, or on the PATH; undefined, and told so, where there is none. */
+export async function findOnPath(
+  name: string,
+  named: string | undefined,
+): Promise<string | undefined> {
   for (
     const path of [
       named ?? "",
