@@ -1,7 +1,7 @@
 /**
  * What the host writes. A file is there under its name when it is whole and on the disk, its name
- * too, and nothing takes the place of a file unless that was asked for. The calls wait in other
- * threads, so that signals are heard while a disk hangs.
+ * too, and nothing takes the place of a file unless that was asked for. Whatever may take long waits
+ * in another thread, so that signals are heard while a disk hangs.
  */
 import { dirname } from "node:path";
 import type { CreateOptions, DirectoryOptions, SaveOptions } from "../plugin.ts";
@@ -40,11 +40,12 @@ export async function save(
     await attempt("save", path, () => refuseTaken(path, { replace }));
     const mode = isPrivate ? 0o600 : undefined;
     const file = await attempt("create", partial, () => openNew(partial, mode));
+    const write = chunkWriter(file);
     await removedOnFailure(partial, file, async () => {
       for (;;) {
         const { done, value } = await reader.read();
         if (done) break;
-        await attempt("write", partial, () => writeAll(file, value));
+        await attempt("write", partial, () => write(value));
       }
       await attempt("write", partial, () => file.sync());
       await attempt("save", path, () => publish(partial, path, { replace }));
@@ -172,6 +173,28 @@ async function removedOnFailure(
   } finally {
     file.close();
   }
+}
+
+/** A write that takes longer has met the disk, and not the memory before it. */
+const SLOW_MILLISECONDS = 50;
+/** How many writes after a slow one are made in another thread. */
+const PATIENT_WRITES = 1000;
+
+/**
+ * Writes chunk by chunk. A trip to another thread takes several times as long as a write into
+ * memory; it is made only while the disk cannot keep up.
+ */
+function chunkWriter(file: Deno.FsFile): (bytes: Uint8Array) => Promise<void> {
+  let patient = 0;
+  return async (bytes) => {
+    if (patient > 0) {
+      patient--;
+      return await writeAll(file, bytes);
+    }
+    const started = performance.now();
+    for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
+    if (performance.now() - started > SLOW_MILLISECONDS) patient = PATIENT_WRITES;
+  };
 }
 
 async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {

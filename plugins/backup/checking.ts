@@ -8,7 +8,7 @@ import { createPlainCheck } from "../repository/plain_dump.ts";
 /** A dump that is passed on. */
 export interface Checked {
   /** Fails where pg_dump's output does, and at its end unless it was whole. */
-  readonly output: ReadableStream<Uint8Array>;
+  readonly output: AsyncIterable<Uint8Array>;
   /** What pg_dump wrote, when the output has ended. */
   facts(): { readonly size: number; readonly sha256: string };
 }
@@ -20,7 +20,7 @@ export interface Checked {
  * @param took is told of every piece's size
  */
 export function checkDump(
-  output: ReadableStream<Uint8Array>,
+  output: AsyncIterable<Uint8Array>,
   { format, method, took }: {
     readonly format: Exclude<BackupFormat, "directory">;
     readonly method: CompressionMethod;
@@ -51,7 +51,7 @@ export function checkDump(
     digest = whole.digest();
   }
   return {
-    output: ReadableStream.from(passing()),
+    output: passing(),
     facts() {
       if (digest === undefined) throw new Error("The dump has not ended");
       return { size: whole.size, sha256: digest };

@@ -26,12 +26,12 @@ export interface DumpCall {
 /** A dump under way. */
 export interface Dump {
   /**
-   * What it writes. The stream fails unless pg_dump ends with 0: half of a dump must not look like
-   * one. It must be read, or cancelled.
+   * What it writes, to be read once. It fails unless pg_dump ends with 0: half of a dump must not
+   * look like one. Whoever stops reading it ends pg_dump.
    */
-  readonly output: ReadableStream<Uint8Array>;
+  readonly output: AsyncIterable<Uint8Array>;
   readonly messages: DumpMessages;
-  /** Ends it; its stream fails with the reason. */
+  /** Ends it; its output fails with the reason. */
   stop(reason: unknown): Promise<void>;
 }
 
@@ -77,7 +77,7 @@ export async function startDump(ctx: Context, call: DumpCall): Promise<Dump> {
       if (!ended) await program.stop().catch(() => {});
     }
   }
-  return { output: ReadableStream.from(output()), messages, stop };
+  return { output: output(), messages, stop };
 }
 
 interface Watchdog {

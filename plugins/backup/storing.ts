@@ -23,14 +23,14 @@ export interface StoredLocally extends Stored {
 }
 
 /**
- * Writes a stream to a file, and sends it to the bucket at the same time, if there is one. The file
+ * Writes what comes to a file, and sends it to the bucket at the same time, if there is one. The file
  * is under its name and on the disk when this resolves; the upload is completed by the caller.
  *
  * @throws OperationError of what failed; there is no file then, and the upload is aborted
  */
 export async function storeLocally(
   files: Files,
-  data: ReadableStream<Uint8Array>,
+  data: AsyncIterable<Uint8Array>,
   { path, upload }: { readonly path: string; readonly upload: Upload | undefined },
 ): Promise<StoredLocally> {
   const partial = `${path}.partial`;
@@ -75,13 +75,13 @@ export function memoryFor(partSize: number): number {
 }
 
 /**
- * Sends a stream to the bucket without a file: its parts are kept in a few buffers, which are used
+ * Sends what comes to the bucket without a file: its parts are kept in a few buffers, which are used
  * again and again. The upload is completed by the caller.
  *
  * @throws OperationError of what failed; the upload is aborted then
  */
 export async function storeInBucket(
-  data: ReadableStream<Uint8Array>,
+  data: AsyncIterable<Uint8Array>,
   { object, partSize }: Upload,
 ): Promise<Stored> {
   const whole = hashWhole();

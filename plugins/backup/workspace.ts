@@ -10,13 +10,13 @@ import { uploadFile } from "./uploading.ts";
 /** The files of one backup under way. */
 export interface Workspace {
   /**
-   * Stores a stream as one file of the backup: on this machine, in the bucket, or both.
+   * Stores bytes as they come as one file of the backup: on this machine, in the bucket, or both.
    *
    * @param estimate how many bytes it may have, for the parts of its upload
    */
   store(
     name: string,
-    data: ReadableStream<Uint8Array>,
+    data: AsyncIterable<Uint8Array>,
     options: { readonly estimate: number },
   ): Promise<StoredFile>;
   /** Takes a file that another program has written as one of the backup, and sends it. */

@@ -68,11 +68,11 @@ async function storeDump(
   return { files: [file], plaintext: encrypted ? checked.facts() : null };
 }
 
-/** Encrypts a stream, so that what is in plain is never on the disk. */
+/** Encrypts what is dumped, so that it is never in plain on the disk. */
 export async function encrypt(
-  data: ReadableStream<Uint8Array>,
+  data: AsyncIterable<Uint8Array>,
   recipients: readonly string[],
-): Promise<ReadableStream<Uint8Array>> {
+): Promise<AsyncIterable<Uint8Array>> {
   const { encryptFor } = await import("../repository/encryption.ts");
-  return await encryptFor(recipients, data);
+  return await encryptFor(recipients, ReadableStream.from(data));
 }

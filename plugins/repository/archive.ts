@@ -94,6 +94,11 @@ interface Input {
   skip(count: number): Generator<void, void>;
   /** Skips what is there now. */
   skipChunk(): Generator<void, void>;
+  /**
+   * Skips the pieces that lie whole in what is there now, each behind its length; true when the last
+   * one, which is empty, was among them. A dump may hold one for each row.
+   */
+  skipPieces(intSize: number): boolean;
   /** Whether there is nothing more. */
   atEnd(): Generator<void, boolean>;
 }
@@ -127,6 +132,24 @@ function createInput(): Input {
     skip,
     *skipChunk() {
       yield* skip(chunk.length);
+    },
+    skipPieces(intSize) {
+      let at = 0;
+      let over = false;
+      while (!over && at + intSize < chunk.length) {
+        let length = 0;
+        for (let index = intSize; index > 0; index--) {
+          length = length * 256 + (chunk[at + index] ?? 0);
+        }
+        const next = at + 1 + intSize + length;
+        // What is no length is told where single pieces are read.
+        if (next > chunk.length || chunk[at] !== 0) break;
+        at = next;
+        over = length === 0;
+      }
+      chunk = chunk.subarray(at);
+      position += at;
+      return over;
     },
     *take(count) {
       if (chunk.length < count) {
@@ -196,7 +219,7 @@ function* readArchive(input: Input): Generator<void, ArchiveFacts> {
   for (let index = 0; index < count; index++) {
     entries.push(yield* readEntry(input, { head, int, text }));
   }
-  if (head.custom) yield* readBlocks(input, { entries, int });
+  if (head.custom) yield* readBlocks(input, { entries, head, int });
   else if (!(yield* input.atEnd())) throw bad("more follows the table of contents");
   return {
     version: `${major}.${minor}`,
@@ -241,8 +264,9 @@ function* readEntry(input: Input, { head, int, text }: Readers): Generator<void,
 
 function* readBlocks(
   input: Input,
-  { entries, int }: {
+  { entries, head, int }: {
     readonly entries: readonly ArchiveEntry[];
+    readonly head: Head;
     readonly int: () => Generator<void, number>;
   },
 ): Generator<void, void> {
@@ -259,9 +283,9 @@ function* readBlocks(
     const [kind] = yield* input.take(1);
     const id = yield* int();
     if (!missing.delete(id)) throw bad(`a block of data belongs to no entry, at ${input.position}`);
-    if (kind === DATA_BLOCK) yield* skipData(input, int);
+    if (kind === DATA_BLOCK) yield* skipData(input, { head, int });
     else if (kind === LARGE_OBJECTS_BLOCK) {
-      while ((yield* int()) !== 0) yield* skipData(input, int);
+      while ((yield* int()) !== 0) yield* skipData(input, { head, int });
     } else throw bad(`a block is of the unknown kind ${kind}, at ${input.position}`);
   }
   const [first] = missing.values();
@@ -269,8 +293,12 @@ function* readBlocks(
 }
 
 /** Pieces, each behind its length, until one of length 0. */
-function* skipData(input: Input, int: () => Generator<void, number>): Generator<void, void> {
+function* skipData(
+  input: Input,
+  { head, int }: { readonly head: Head; readonly int: () => Generator<void, number> },
+): Generator<void, void> {
   for (;;) {
+    if (input.skipPieces(head.intSize)) return;
     const length = yield* int();
     if (length === 0) return;
     if (length < 0 || length > LONGEST) throw bad(`a piece has ${length} bytes`);
