@@ -1,6 +1,7 @@
 /** What plugins of users cost a run that uses none of them, and one that uses one. */
 import { join } from "node:path";
-import { measure, report } from "./measure.ts";
+import { PROJECT } from "../tasks/build.ts";
+import { measure, report, type Subject } from "./measure.ts";
 import type { Bench } from "./subjects.ts";
 
 /** A directory of this many plugins is more than a team has. */
@@ -8,9 +9,13 @@ const MANY = 30;
 
 const ROUNDS = 31;
 
+/** Rows that are streamed, of five columns. */
+const ROWS = 2_000_000;
+
 /**
- * `verify` beside 30 plugins (aim: at most 20 ms more), and the start of a plugin's command beside a
- * built-in one's (aim: at most 40 ms more), what is kept from run to run being warm.
+ * `verify` beside 30 plugins (aim: at most 20 ms more), the start of a plugin's command beside a
+ * built-in one's (aim: at most 40 ms more), what is kept from run to run being warm, and rows that
+ * a plugin reads in its worker beside those read in process (aim: at least a million a second).
  */
 export async function pluginsSuite(bench: Bench): Promise<void> {
   await bench.freshDatabase("plugins");
@@ -52,7 +57,90 @@ export async function pluginsSuite(bench: Bench): Promise<void> {
       subject(`the plugin's, ${MANY} plugins`, ["sizes-0"], many),
     ], ROUNDS),
   );
+  await streamSuite(bench, shared);
 }
+
+/** Rows by `ctx.db.stream`: the time of a run that reads none is taken off. */
+async function streamSuite(
+  bench: Bench,
+  env: Readonly<Record<string, string>>,
+): Promise<void> {
+  const directory = join(bench.directory, "stream");
+  await Deno.mkdir(directory);
+  await Deno.writeTextFile(join(directory, "count.ts"), COUNT);
+  const inProcess = join(bench.directory, "in_process.ts");
+  const own = (path: string) => JSON.stringify(join(PROJECT, path));
+  await Deno.writeTextFile(
+    inProcess,
+    `import { run } from ${own("core/run.ts")};
+import { systemHost } from ${own("core/host.ts")};
+${COUNT.replace('"observatory"', own("core/plugin.ts")).replace("export default", "const plugin =")}
+Deno.exit(await run(Deno.args, systemHost(), { plugins: [plugin] }));
+`,
+  );
+  const deno = [
+    Deno.execPath(),
+    "run",
+    "--quiet",
+    "-A",
+    "--v8-flags=--disallow-code-generation-from-strings",
+    "--config",
+    join(PROJECT, "deno.json"),
+  ];
+  const ways: readonly (readonly [name: string, command: readonly string[]])[] = [
+    ["in process, from sources", [...deno, inProcess]],
+    ["in a worker, from sources", [...deno, join(PROJECT, "main.ts"), "--plugin-dir", directory]],
+    ["in a worker, compiled", [bench.observatory, "--plugin-dir", directory]],
+  ];
+  const subjects = ways.flatMap(([name, command]) =>
+    [ROWS, 0].map((rows): Subject => ({
+      name: `${name}: ${rows} rows`,
+      command: [...command, "count", "--rows", `${rows}`],
+      env: { ...env, PLUGINS_DIR: "", DENO_DIR: Deno.env.get("DENO_DIR") ?? "" },
+    }))
+  );
+  const measured = await measure(subjects, 5);
+  const rates = ways.map(([name], index) => {
+    const [full, empty] = [measured[2 * index], measured[2 * index + 1]];
+    const rate = (of: "median" | "processor") =>
+      (ROWS / ((full?.[of] ?? NaN) - (empty?.[of] ?? NaN)) / 1000).toFixed(2);
+    return `${name}: ${rate("median")} M rows/s, ${
+      rate("processor")
+    } M per second of processor time`;
+  });
+  report("Rows by ctx.db.stream (aim: at least 1 M/s in a worker)", measured, rates);
+}
+
+const COUNT = `import { command, definePlugin } from "observatory";
+export default definePlugin({
+  name: "count",
+  api: 1,
+  summary: "Count rows",
+  commands: {
+    "count": command({
+      summary: "Count rows",
+      examples: [{ line: "observatory count", note: "count them" }],
+      effect: "read",
+      flags: { "rows": { type: "number", default: 1, help: "How many there are" } },
+      async run(ctx, { flags }) {
+        let rows = 0;
+        let letters = 0;
+        const stream = await ctx.db.stream<{ name: string }>(
+          "SELECT g::int8 AS id, 'name ' || g AS name, g AS n, g % 2 = 0 AS yes, now()::text AS at " +
+            "FROM generate_series(1, $1::int) g",
+          [flags.rows],
+        );
+        for await (const batch of stream) {
+          rows += batch.length;
+          for (const { name } of batch) letters += name.length;
+        }
+        if (rows !== flags.rows) throw new Error("rows are missing");
+        return { data: { rows, letters } };
+      },
+    }),
+  },
+});
+`;
 
 async function writePlugins(directory: string, count: number): Promise<void> {
   await Deno.mkdir(directory);

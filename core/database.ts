@@ -15,8 +15,9 @@ import type { Dialer } from "./postgres/transport.ts";
 import { connect } from "./postgres/connect.ts";
 import type { Connection } from "./postgres/connection.ts";
 import type { ConnectionParameters } from "./postgres/connection_parameters.ts";
+import type { RowBytes } from "./postgres/row_bytes.mjs";
 import type { RunLog } from "./log.ts";
-import { sessionOver } from "./session.ts";
+import { type HostSession, sessionOver } from "./session.ts";
 import { sleep } from "./sleep.ts";
 
 /** What the database layer is given for one run. */
@@ -50,6 +51,8 @@ export interface SharedDatabaseState {
 
 /** The database of one run. */
 export interface RunDatabase extends Database {
+  /** The rows of `stream` in the server's own bytes, for who reads them elsewhere. */
+  rowBytes(sql: string, params?: readonly SqlParameter[]): Promise<ReadableStream<RowBytes>>;
   /** Closes every connection; what is still running on one fails. */
   close(): Promise<void>;
 }
@@ -158,7 +161,7 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
     }
   }
 
-  async function session(sessionOptions: SessionOptions = {}): Promise<Session> {
+  async function session(sessionOptions: SessionOptions = {}): Promise<HostSession> {
     const readOnly = options.readOnly || sessionOptions.readOnly === true;
     return sessionOver(await open(sessionOptions), { readOnly, signal });
   }
@@ -173,6 +176,14 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
     return await (await defaultSession).query<R>(sql, params);
   }
 
+  async function rowBytes(
+    sql: string,
+    params?: readonly SqlParameter[],
+  ): Promise<ReadableStream<RowBytes>> {
+    const { ownStream } = await import("./own_session.ts");
+    return await ownStream({ session }, (own) => own.rowBytes(sql, params));
+  }
+
   const [first] = parameters.hosts;
   return {
     target: {
@@ -182,6 +193,20 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
       user: parameters.user,
     },
     query,
+    async stream<R>(sql: string, params?: readonly SqlParameter[]) {
+      const { namedRows } = await import("./postgres/row_bytes.mjs");
+      // As with `query`: the type of the rows is what the caller says.
+      return namedRows(await rowBytes(sql, params)) as ReadableStream<R[]>;
+    },
+    rowBytes,
+    async copyIn(sql, data) {
+      const { ownCopyIn } = await import("./own_session.ts");
+      return await ownCopyIn({ session }, { sql, data });
+    },
+    async copyOut(sql) {
+      const { ownStream } = await import("./own_session.ts");
+      return await ownStream({ session }, (own) => own.copyOut(sql));
+    },
     session,
     async maintenance(sessionOptions) {
       // The first is where the server's own tools go too.
@@ -234,6 +259,23 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
       await Promise.all([...connections].map((connection) => connection.close({ wait: false })));
     },
   };
+}
+
+/**
+ * The rows of `stream` in the server's own bytes, which cross to a worker as they are.
+ *
+ * @throws TypeError when it is no database of a run
+ */
+export async function rowBytesOf(
+  database: Database,
+  { sql, params }: { readonly sql: string; readonly params?: readonly SqlParameter[] | undefined },
+): Promise<ReadableStream<RowBytes>> {
+  if (!isRunDatabase(database)) throw new TypeError("Its rows are to be had by name only");
+  return await database.rowBytes(sql, params);
+}
+
+function isRunDatabase(database: Database): database is RunDatabase {
+  return "rowBytes" in database;
 }
 
 function waitedTooLong(error: OperationError, seconds: number): OperationError {

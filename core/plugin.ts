@@ -879,6 +879,17 @@ export interface Database {
     readonly user: string;
   };
   query<R = Row>(sql: string, params?: readonly SqlParameter[]): Promise<QueryResult<R>>;
+  /**
+   * Runs one statement by the extended protocol on a session of its own, and streams its rows: in
+   * batches, no faster than they are read, with values as `query` gives them. The stream fails with
+   * a DatabaseError when the server reports an error; cancelling it cancels the statement. The
+   * session is closed with the stream, however that ends.
+   */
+  stream<R = Row>(sql: string, params?: readonly SqlParameter[]): Promise<ReadableStream<R[]>>;
+  /** Sends data to a `COPY … FROM STDIN` as `Session.copyIn` does, on a session of its own. */
+  copyIn(sql: string, data: ReadableStream<Uint8Array>): Promise<QueryResult<never>>;
+  /** Streams what a `COPY … TO STDOUT` gives, on a session of its own that is closed with the stream. */
+  copyOut(sql: string): Promise<ReadableStream<Uint8Array>>;
   /** Opens a session of its own; the host closes it after the run when the plugin does not. */
   session(options?: SessionOptions): Promise<Session>;
   /** Opens a session in a database that every server has, `postgres` or else `template1`, and never the target. */

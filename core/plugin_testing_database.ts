@@ -45,6 +45,11 @@ export function fakeDatabase(answers: SqlAnswers, statements: SqlStatement[]): D
   return {
     target: { host: "localhost", port: 5432, database: "test", user: "test" },
     query: session.query,
+    async stream<R = Row>(sql: string, params?: readonly SqlParameter[]) {
+      return streamOf(batchesOf((await session.query<R>(sql, params)).rows));
+    },
+    copyIn: session.copyIn,
+    copyOut: session.copyOut,
     session: () => Promise.resolve(session),
     maintenance: () => Promise.resolve(session),
     transaction: (work) => work(session),
@@ -94,6 +99,17 @@ function sessionOf(ask: Ask): Session {
     },
     close: () => Promise.resolve(),
   };
+}
+
+/** So small that whoever takes the first batch for all rows is found out. */
+const BATCH_ROWS = 2;
+
+function batchesOf<T>(rows: readonly T[]): T[][] {
+  const batches = Math.ceil(rows.length / BATCH_ROWS);
+  return Array.from(
+    { length: batches },
+    (_, index) => rows.slice(index * BATCH_ROWS, (index + 1) * BATCH_ROWS),
+  );
 }
 
 async function* stepsOf(steps: readonly Step[] | ReadableStream<Step>): AsyncGenerator<Step> {

@@ -1,15 +1,22 @@
 /** A session as plugins get it: one operation after the other, held to the command's effect. */
 import { OperationError, type QueryResult, type Session, type SqlParameter } from "./plugin.ts";
 import type { Connection } from "./postgres/connection.ts";
+import type { RowBytes } from "./postgres/row_bytes.mjs";
 import type { Streamed } from "./postgres/streamed.ts";
 
 const BEGIN_READ_ONLY = "BEGIN TRANSACTION READ ONLY; SELECT 1";
+
+/** A session, with what the host alone uses of it. */
+export interface HostSession extends Session {
+  /** Runs one statement as `execute` does, and streams its rows in the server's own bytes. */
+  rowBytes(sql: string, params?: readonly SqlParameter[]): Promise<ReadableStream<RowBytes>>;
+}
 
 /** A session over a connection, held to the command's effect. */
 export function sessionOver(
   connection: Connection,
   { readOnly, signal }: { readOnly: boolean; signal: AbortSignal },
-): Session {
+): HostSession {
   // One after the other; none is begun after a signal, and what the signal
   // cancelled in the server is told as the signal, not as a failed statement.
   let turn: Promise<unknown> = Promise.resolve();
@@ -46,6 +53,8 @@ export function sessionOver(
     },
     execute: (sql, params = readOnly ? [] : undefined) =>
       streamInTurn((after) => connection.execute(sql, { params, signal, after })),
+    rowBytes: (sql, params = []) =>
+      streamInTurn((after) => connection.rowBytes(sql, { params, signal, after })),
     async copyIn(sql, data) {
       try {
         if (readOnly) throw refused("copy data into the database");

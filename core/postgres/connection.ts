@@ -22,6 +22,7 @@ import type { Line, Receiver } from "./line.ts";
 import { extendedQuery, FROM_SERVER, simpleQuery, terminateMessage } from "./messages.ts";
 import { runPipeline } from "./pipeline.ts";
 import { type Reply, rowsReply, type SimpleResult, textReply } from "./replies.ts";
+import type { RowBytes } from "./row_bytes.mjs";
 import type { RowStreamOptions } from "./row_stream.ts";
 import type { Streamed, StreamOptions } from "./streamed.ts";
 import { statusOf, type TransactionStatus, versionNumber } from "./server_state.ts";
@@ -153,6 +154,14 @@ export class Connection {
       // Only here, as below: most runs of the program stream nothing.
       const { streamRows } = await import("./row_stream.ts");
       return streamRows(sql, { ...options, line: this.#line });
+    });
+  }
+
+  /** Runs one statement and streams its rows in the server's own bytes, else as `execute` does. */
+  rowBytes(sql: string, options: RowStreamOptions = {}): Promise<Streamed<RowBytes>> {
+    return this.#streamInTurn(async () => {
+      const { streamRowBytes } = await import("./row_stream.ts");
+      return streamRowBytes(sql, { ...options, line: this.#line });
     });
   }
 

@@ -1,5 +1,8 @@
 /** Cuts the server's byte stream into messages, whatever pieces it arrives in. */
+import { int32, text } from "./row_bytes.mjs";
 import type { Duplex } from "./transport.ts";
+
+export { int32, text };
 
 /**
  * Takes one message: its type's character code and where its body lies. The
@@ -141,27 +144,9 @@ export class MessageReader {
   }
 }
 
-/** A signed 32-bit number in network order. */
-export function int32(bytes: Uint8Array, at: number): number {
-  return (byte(bytes, at) << 24) | (byte(bytes, at + 1) << 16) | (byte(bytes, at + 2) << 8) |
-    byte(bytes, at + 3);
-}
-
 /** An unsigned 16-bit number in network order. */
 export function uint16(bytes: Uint8Array, at: number): number {
-  return (byte(bytes, at) << 8) | byte(bytes, at + 1);
-}
-
-function byte(bytes: Uint8Array, at: number): number {
-  return bytes[at] ?? 0;
-}
-
-// A byte-order mark at the start of a value is part of the value.
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-
-/** The text of a range of bytes in UTF-8. */
-export function text(bytes: Uint8Array, start: number, end: number): string {
-  return decoder.decode(bytes.subarray(start, end));
+  return ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
 }
 
 /** The text up to the next zero byte, and where the byte after it lies. */

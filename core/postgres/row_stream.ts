@@ -9,6 +9,7 @@ import {
 import type { Line } from "./line.ts";
 import { extendedQuery, simpleQuery } from "./messages.ts";
 import { collect } from "./replies.ts";
+import type { RowBytes } from "./row_bytes.mjs";
 import {
   type Outlet,
   type PartCollector,
@@ -39,20 +40,83 @@ export function streamRows(
   { params, ...options }: RowStreamOptions & { readonly line: Line },
 ): Streamed<RowPart> {
   const message = params === undefined ? simpleQuery(sql) : extendedQuery(sql, params);
-  return streamAnswer({ message, collect: rowCollector }, options);
+  return streamAnswer({
+    message,
+    collect: (outlet: Outlet<RowPart>) => rowCollector(outlet, textBatch()),
+  }, options);
 }
 
-function rowCollector(outlet: Outlet<RowPart>): PartCollector {
+/** Streams the rows of one statement by the extended protocol in the server's own bytes; else as {@link streamRows}. */
+export function streamRowBytes(
+  sql: string,
+  { params = [], ...options }: RowStreamOptions & { readonly line: Line },
+): Streamed<RowBytes> {
+  return streamAnswer({
+    message: extendedQuery(sql, params),
+    collect: (outlet: Outlet<RowBytes>) => rowCollector(outlet, bytesBatch()),
+  }, options);
+}
+
+/** What is handed on at once. */
+interface Batch<P> {
+  add(bytes: Uint8Array, start: number, end: number): void;
+  /** Takes what has been added. */
+  take(): P;
+}
+
+function textBatch(): Batch<Exclude<RowPart, Frame>> {
   let rows: (string | null)[][] = [];
+  return {
+    add: (bytes, start, end) => void rows.push(textRow(bytes, start, end)),
+    take() {
+      const part = { kind: "rows", rows } as const;
+      rows = [];
+      return part;
+    },
+  };
+}
+
+function bytesBatch(): Batch<Exclude<RowBytes, Frame>> {
+  let kept = new Uint8Array(BATCH_BYTES);
+  let filled = 0;
+  return {
+    add(bytes, start, end) {
+      const length = end - start;
+      if (filled + 4 + length > kept.length) {
+        const larger = new Uint8Array(2 * kept.length + length);
+        larger.set(kept.subarray(0, filled));
+        kept = larger;
+      }
+      kept[filled++] = length >>> 24;
+      kept[filled++] = length >>> 16;
+      kept[filled++] = length >>> 8;
+      kept[filled++] = length;
+      kept.set(bytes.subarray(start, end), filled);
+      filled += length;
+    },
+    take() {
+      // Exactly so long: what crosses to a worker crosses with all of its buffer.
+      const part = { kind: "bytes", bytes: kept.slice(0, filled) } as const;
+      filled = 0;
+      return part;
+    },
+  };
+}
+
+/** What stands around the rows. */
+type Frame = Exclude<RowPart, { readonly kind: "rows" }>;
+
+function rowCollector<P>(outlet: Outlet<Frame | P>, batch: Batch<P>): PartCollector {
+  let count = 0;
   let size = 0;
   let copy: "in" | "out" | undefined;
-  function put(part: RowPart, bytes: number): void {
+  function put(part: Frame | P, bytes: number): void {
     // What follows a copy is as good as failed.
     if (copy === undefined) outlet.put(part, bytes);
   }
   function flush(): void {
-    if (rows.length > 0) put({ kind: "rows", rows }, size);
-    rows = [];
+    if (count > 0) put(batch.take(), size);
+    count = 0;
     size = 0;
   }
   const reply = collect({
@@ -61,7 +125,8 @@ function rowCollector(outlet: Outlet<RowPart>): PartCollector {
     },
     row(bytes, start, end) {
       if (!outlet.open) return;
-      rows.push(textRow(bytes, start, end));
+      batch.add(bytes, start, end);
+      count++;
       size += end - start + ROW_BYTES;
       if (size >= BATCH_BYTES) flush();
     },

@@ -7,6 +7,7 @@ import context from "./guest/context.mjs" with { type: "text" };
 import errors from "./guest/errors.mjs" with { type: "text" };
 import harden from "./guest/harden.mjs" with { type: "text" };
 import main from "./guest/main.mjs" with { type: "text" };
+import rows from "../postgres/row_bytes.mjs" with { type: "text" };
 import streams from "./guest/streams.mjs" with { type: "text" };
 
 const SOURCES = {
@@ -14,14 +15,19 @@ const SOURCES = {
   "errors.mjs": errors,
   "harden.mjs": harden,
   "main.mjs": main,
+  "row_bytes.mjs": rows,
   "streams.mjs": streams,
 };
 
-/** As they are kept: their types, which stand in comments, are for here and not for where they run. */
+/**
+ * As they are kept, all in one directory: their types, which stand in comments, are for here and not
+ * for where they run.
+ */
 const FILES: Readonly<Record<string, string>> = Object.fromEntries(
   Object.entries(SOURCES).map(([name, text]) => [
     name,
-    text.replace("// @ts-check", "").replaceAll(/\/\*\*[^]*?\*\//g, ""),
+    text.replace("// @ts-check", "").replaceAll(/\/\*\*[^]*?\*\//g, "")
+      .replace('from "../../postgres/', 'from "./'),
   ]),
 );
 

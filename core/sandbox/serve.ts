@@ -1,6 +1,7 @@
 /** Serves a run's context to a plugin in its worker: each call is checked, then done by the host. */
 
 import { type Context, OperationError, type Permissions, type Session } from "../plugin.ts";
+import { rowBytesOf } from "../database.ts";
 import type { Given } from "./guest/context.mjs";
 import type { Streams } from "./guest/streams.mjs";
 import {
@@ -104,6 +105,19 @@ const METHODS: Readonly<Record<string, Method>> = {
   "db.query": method(
     [query, parameters],
     ({ context }, sql, params) => context.db.query(sql, params),
+  ),
+  "db.stream": method(
+    [query, parameters],
+    async ({ context: { db }, streams }, sql, params) =>
+      streams.send(await rowBytesOf(db, { sql, params })),
+  ),
+  "db.copyIn": method(
+    [query, id],
+    ({ context, streams }, sql, data) => context.db.copyIn(sql, streams.receive(data, bytes)),
+  ),
+  "db.copyOut": method(
+    [query],
+    async ({ context, streams }, sql) => streams.send(await context.db.copyOut(sql)),
   ),
   "db.session": method(
     [sessionOptions],

@@ -329,6 +329,8 @@ forEachKind("sandbox: SQL cannot do what the command's effect forbids", async (k
        ReadableStream.from([new TextEncoder().encode("1\\n")])))`,
     `ctx.db.session().then((s) => s.execute("INSERT INTO t VALUES (1)"))
        .then((rows) => Array.fromAsync(rows))`,
+    `ctx.db.stream("INSERT INTO t VALUES (1) RETURNING n").then((rows) => Array.fromAsync(rows))`,
+    `ctx.db.copyIn("COPY t FROM STDIN", ReadableStream.from([new TextEncoder().encode("1\\n")]))`,
     `ctx.db.maintenance().then((s) => s.query("CREATE DATABASE escaped"))`,
     `ctx.run("exec", { args: { sql: "INSERT INTO t VALUES (1)" } })`,
   ];

@@ -59,11 +59,26 @@ Deno.test("fakeContext: transactions, pipelines, streams and copies reach the sa
   assert.equal(context.statements.at(-1)?.copied, "1\n2\n");
   const out = await session.copyOut("COPY t TO STDOUT");
   assert.equal(await new Response(out).text(), "1\n2\n");
+  await context.db.copyIn("COPY t FROM STDIN", ReadableStream.from([data]));
+  assert.equal(context.statements.at(-1)?.copied, "1\n2\n");
+  assert.equal(await new Response(await context.db.copyOut("COPY t TO STDOUT")).text(), "1\n2\n");
   assert.equal(await context.db.stateTable({ name: "t", columns: {} }), "observatory.t");
   assert.equal(
     await context.db.withLock({ key: 1n, purpose: "x", wait: 0 }, () => Promise.resolve(5)),
     5,
   );
+});
+
+Deno.test("fakeContext: streamed rows are those of the test, in batches of two", async () => {
+  const rows = [{ n: 1n }, { n: 2n }, { n: 3n }];
+  const context = fakeContext({ sql: [["SELECT n", rows], ["SELECT none", []]] });
+  assert.deepEqual(await Array.fromAsync(await context.db.stream("SELECT n", [7])), [
+    [{ n: 1n }, { n: 2n }],
+    [{ n: 3n }],
+  ]);
+  assert.deepEqual(context.statements, [{ sql: "SELECT n", params: [7] }]);
+  assert.deepEqual(await Array.fromAsync(await context.db.stream("SELECT none")), []);
+  await assert.rejects(context.db.stream("SELECT other"), /does not say/);
 });
 
 Deno.test("fakeContext: files are kept in memory, and never overwritten", async () => {

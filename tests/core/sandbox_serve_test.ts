@@ -138,6 +138,57 @@ Deno.test("sandbox serve: copies stream both ways, and one that breaks off keeps
   );
 });
 
+Deno.test("sandbox serve: the database streams rows by name, and copies, on sessions of their own", async () => {
+  await withDatabase(
+    `async ({ db }) => {
+      const rows = [];
+      let batches = 0;
+      for await (const batch of await db.stream("SELECT g, g::int8 AS big, 'a' || g AS text, " +
+        "NULL AS none, '\\\\x0102'::bytea AS bytes, g > $1 AS yes FROM generate_series(1, 20000) g", [1])) {
+        batches++;
+        rows.push(...batch);
+      }
+      for await (const [row] of await db.stream("SELECT generate_series(1, 100000000) AS n")) {
+        if (row.n === 1) break;
+      }
+      const failure = await Array.fromAsync(await db.stream("SELECT nope")).catch((e) => e);
+      const encoder = new TextEncoder();
+      const copied = await db.copyIn("COPY t FROM STDIN", ReadableStream.from([encoder.encode("3\\n")]));
+      const out = await new Response(await db.copyOut("COPY t TO STDOUT")).text();
+      const broken = await db.copyIn("COPY t FROM STDIN", new ReadableStream({
+        pull() { throw new OperationError("Out of lines", { code: "out" }); },
+      })).catch((error) => error.code);
+      return { data: { first: rows[0], count: rows.length, many: batches > 5, copied, out, broken,
+        failure: [failure instanceof DatabaseError, failure.server.sqlstate] } };
+    }`,
+    async ({ guest, context, database }) => {
+      assert.deepEqual(await dataOf(guest, "go", context), {
+        first: {
+          g: 1,
+          big: 1n,
+          text: "a1",
+          none: null,
+          bytes: new Uint8Array([1, 2]),
+          yes: false,
+        },
+        count: 20000,
+        many: true,
+        copied: { rows: [], command: "COPY", count: 1 },
+        out: "3\n",
+        broken: "out",
+        failure: [true, "42703"],
+      });
+      await until("their sessions are closed", async () => {
+        const rows = await database.query(
+          "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND " +
+            "application_name = 'observatory'",
+        );
+        return rows.length === 0;
+      });
+    },
+  );
+});
+
 Deno.test("sandbox serve: a transaction is committed, or rolled back with the plugin's own error", async () => {
   await withDatabase(
     `async ({ db }) => {

@@ -8,6 +8,7 @@
  * @import { ErrorData } from "./errors.mjs"
  * @import { Streams } from "./streams.mjs"
  */
+import { namedRows } from "../../postgres/row_bytes.mjs";
 
 /**
  * @typedef {object} Facts what is known of a run from its start
@@ -169,6 +170,12 @@ function databaseOf({ target = { host: "", port: 0, database: "", user: "" } }, 
   const database = {
     target: Object.freeze(target),
     query: (sql, params) => asked(link.call("db.query", [sql, params])),
+    // As with `query`: the type of the rows is what the caller says.
+    stream:
+      /** @type {Database["stream"]} */ (async (sql, params) =>
+        namedRows(received(link, await asked(link.call("db.stream", [sql, params]))))),
+    copyIn: (sql, data) => asked(link.call("db.copyIn", [sql, link.streams.send(data)])),
+    copyOut: async (sql) => received(link, await asked(link.call("db.copyOut", [sql]))),
     session: async (options) => sessionOf(await asked(link.call("db.session", [options])), link),
     maintenance: async (options) =>
       sessionOf(await asked(link.call("db.maintenance", [options])), link),
