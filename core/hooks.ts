@@ -81,9 +81,12 @@ function blamed(
   error: unknown,
   at: { plugin: string; name: string; moment: HookMoment; command: string },
 ): OperationError {
-  const { message, hint } = reportOf(error);
+  const { message, hint, excerpt } = reportOf(error);
   const expected = error instanceof OperationError;
-  const reason = error instanceof Error && !expected ? error.message : message;
+  const said = error instanceof Error && !expected ? error.message : message;
+  // Its name is told once.
+  const own = `Plugin ${at.plugin} failed: `;
+  const reason = said.startsWith(own) ? said.slice(own.length) : said;
   const consequence = at.moment === "before"
     ? `${at.command} was not started`
     : at.moment === "after"
@@ -95,6 +98,7 @@ function blamed(
       kind: expected ? error.kind : "failed",
       code: "hook_failed",
       ...(expected && hint !== undefined ? { hint } : {}),
+      ...(expected && excerpt !== undefined ? { excerpt } : {}),
       cause: error,
       details: { plugin: at.plugin, hook: at.name },
     },

@@ -40,6 +40,7 @@ const errorShape = object({
   message: text(1 << 20),
 }, {
   stack: text(1 << 16),
+  called: boolean,
   reason: boolean,
   kind: oneOf("failed", "usage", "refused", "connection", "locked"),
   code: name,

@@ -167,7 +167,7 @@ Deno.test("sandbox messages: blame names the plugin and its own place, not the c
   assert.deepEqual([error.kind, error.code, error.details], [
     "failed",
     "plugin_failed",
-    { plugin: "vacuum" },
+    { plugin: "vacuum", at: "/plugins/vacuum.ts:2:5" },
   ]);
   const bare = blamedError({ class: "other", name: "Error", message: "no", stack: "" }, {
     name: "vacuum",

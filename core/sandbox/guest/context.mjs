@@ -29,6 +29,7 @@ import { namedRows } from "../../postgres/row_bytes.mjs";
  *   lets the host call a function back
  * @property {(id: number) => AbortSignal} signal
  * @property {(data: ErrorData) => Error} unpack
+ * @property {() => (error: Error) => Error} place gives errors the place where the plugin calls now
  * @property {(error: unknown) => boolean} ownFailure whether the host was only told of it
  * @property {Streams} streams
  */
@@ -74,9 +75,10 @@ export function createContext(facts, link) {
     dryRun: facts.dryRun,
     json: facts.json,
     async run(path, input) {
+      const place = link.place();
       /** @type {Omit<Result, "rows"> & { rows?: number }} */
       const { rows, ...result } = await asked(link.call("run", [path, input]));
-      return rows === undefined ? result : { ...result, rows: received(link, rows) };
+      return rows === undefined ? result : { ...result, rows: received(link, rows, place) };
     },
     exec: (program, options) => exec(link, program, options),
     clientTool: (name, options) => asked(link.call("clientTool", [name, options])),
@@ -112,13 +114,28 @@ async function asked(answer) {
 }
 
 /**
+ * The stream that the host answers with.
+ *
+ * @template T
+ * @param {Link} link
+ * @param {string} method
+ * @param {readonly unknown[]} args
+ * @returns {Promise<ReadableStream<T>>}
+ */
+async function opened(link, method, args) {
+  const place = link.place();
+  return received(link, await asked(link.call(method, args)), place);
+}
+
+/**
  * @template T
  * @param {Link} link
  * @param {number} id
+ * @param {ReturnType<Link["place"]>} place what it fails with tells where it was asked for
  * @returns {ReadableStream<T>}
  */
-function received(link, id) {
-  return link.streams.receive(id, (part) => /** @type {T} */ (part));
+function received(link, id, place) {
+  return link.streams.receive(id, (part) => /** @type {T} */ (part), undefined, place);
 }
 
 /**
@@ -146,8 +163,7 @@ function filesOf(link) {
     list: (directory) => asked(link.call("files.list", [directory])),
     readAll: (paths) => asked(link.call("files.readAll", [paths])),
     readSmall: (paths, limit) => asked(link.call("files.readSmall", [paths, limit])),
-    stream: async (path, range) =>
-      received(link, await asked(link.call("files.stream", [path, range]))),
+    stream: (path, range) => opened(link, "files.stream", [path, range]),
     create: (path, contents, options) =>
       asked(link.call("files.create", [path, contents, options])),
     save: async (path, data, options) =>
@@ -173,9 +189,9 @@ function databaseOf({ target = { host: "", port: 0, database: "", user: "" } }, 
     // As with `query`: the type of the rows is what the caller says.
     stream:
       /** @type {Database["stream"]} */ (async (sql, params) =>
-        namedRows(received(link, await asked(link.call("db.stream", [sql, params]))))),
+        namedRows(await opened(link, "db.stream", [sql, params]))),
     copyIn: (sql, data) => asked(link.call("db.copyIn", [sql, link.streams.send(data)])),
-    copyOut: async (sql) => received(link, await asked(link.call("db.copyOut", [sql]))),
+    copyOut: (sql) => opened(link, "db.copyOut", [sql]),
     session: async (options) => sessionOf(await asked(link.call("db.session", [options])), link),
     maintenance: async (options) =>
       sessionOf(await asked(link.call("db.maintenance", [options])), link),
@@ -250,10 +266,9 @@ function sessionOf({ id, pid }, link) {
           ? link.call("session.pipelineStream", [id, link.streams.send(steps)])
           : link.call("session.pipeline", [id, steps]),
       ),
-    execute: async (sql, params) =>
-      received(link, await asked(link.call("session.execute", [id, sql, params]))),
+    execute: (sql, params) => opened(link, "session.execute", [id, sql, params]),
     copyIn: (sql, data) => asked(link.call("session.copyIn", [id, sql, link.streams.send(data)])),
-    copyOut: async (sql) => received(link, await asked(link.call("session.copyOut", [id, sql]))),
+    copyOut: (sql) => opened(link, "session.copyOut", [id, sql]),
     close: () => asked(link.call("session.close", [id])),
   };
   return Object.freeze(session);
@@ -266,6 +281,7 @@ function sessionOf({ id, pid }, link) {
  * @returns {Promise<Program>}
  */
 async function exec(link, program, { stdin, ...options } = {}) {
+  const place = link.place();
   const input = stdin === undefined || stdin === "inherit" ? stdin : link.streams.send(stdin);
   /** @type {{ id: number, stdout: number, stderr: number }} */
   const { id, stdout, stderr } = await asked(
@@ -276,8 +292,8 @@ async function exec(link, program, { stdin, ...options } = {}) {
   // Whoever does not ask how it ended is not told of it.
   exit.catch(() => {});
   return Object.freeze({
-    stdout: received(link, stdout),
-    stderr: received(link, stderr),
+    stdout: received(link, stdout, place),
+    stderr: received(link, stderr, place),
     exit,
     stop: () => asked(link.call("program.stop", [id])),
   });

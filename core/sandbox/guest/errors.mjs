@@ -12,6 +12,7 @@
  * @property {string} name
  * @property {string} message
  * @property {string} [stack] only from the plugin to the host
+ * @property {boolean} [called] whether a call of the plugin's had failed with it; likewise
  * @property {boolean} [reason] whether it is what the run was ended with
  * @property {ErrorKind} [kind]
  * @property {string} [code]

@@ -53,6 +53,8 @@ const works = new Map();
 const controllers = new Map();
 /** What signals were aborted with. */
 const reasons = new WeakSet();
+/** What calls of the plugin failed with. */
+const called = new WeakSet();
 /** The failures that the host was told of and gives back. */
 const own = new WeakSet();
 const streams = new Streams({ post, pack, unpack: (data) => unpackError(data, classes) });
@@ -63,8 +65,24 @@ const streams = new Streams({ post, pack, unpack: (data) => unpackError(data, cl
  */
 function pack(thrown) {
   const data = { ...packError(thrown, classes), stack: stackOf(thrown) };
-  const isReason = typeof thrown === "object" && thrown !== null && reasons.has(thrown);
-  return isReason ? { ...data, reason: true } : data;
+  if (typeof thrown !== "object" || thrown === null) return data;
+  return {
+    ...data,
+    ...(reasons.has(thrown) ? { reason: true } : {}),
+    ...(called.has(thrown) ? { called: true } : {}),
+  };
+}
+
+/**
+ * An error of the host at the place where the plugin called.
+ *
+ * @param {Error} error
+ * @param {Error} at
+ */
+function placed(error, at) {
+  error.stack = `${error.name}: ${error.message}\n${at.stack?.replace(/^.*\n/, "")}`;
+  called.add(error);
+  return error;
 }
 
 /** @param {unknown} thrown */
@@ -110,7 +128,11 @@ function linkOf(run, signal) {
       return { id, forget: () => void works.delete(id) };
     },
     signal: (id) => controllerOf(id).signal,
-    unpack: (data) => unpackError(data, classes),
+    unpack: (data) => placed(unpackError(data, classes), new Error()),
+    place() {
+      const at = new Error();
+      return (error) => placed(error, at);
+    },
     ownFailure: (error) => typeof error === "object" && error !== null && own.has(error),
     streams,
   };
@@ -122,10 +144,10 @@ function settle({ id, value, error: data, own: isOwn, ended }) {
   calls.delete(id);
   if (ended && call !== undefined) return call.reject(controllerOf(call.signal).signal.reason);
   if (data === undefined) return call?.resolve(value);
-  const error = unpackError(data, classes);
-  error.stack = `${error.name}: ${error.message}\n${call?.at.stack?.replace(/^.*\n/, "")}`;
+  if (call === undefined) return;
+  const error = placed(unpackError(data, classes), call.at);
   if (isOwn) own.add(error);
-  call?.reject(error);
+  call.reject(error);
 }
 
 /**

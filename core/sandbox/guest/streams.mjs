@@ -73,10 +73,11 @@ export class Streams {
    * @param {number} id
    * @param {(value: unknown) => T} check what each part has to pass; what it throws, `handle` throws
    * @param {() => void} [over] called when it has been read to its end, has failed or was cancelled
+   * @param {(error: Error) => Error} [told] what it fails with instead of the other side's error
    * @returns {ReadableStream<T>}
    * @throws {Error} when the number is in use
    */
-  receive(id, check, over = () => {}) {
+  receive(id, check, over = () => {}, told = (error) => error) {
     if (this.#incoming.has(id)) throw new Error("a stream was handed over twice");
     /** @type {T[]} */
     const parts = [];
@@ -103,7 +104,7 @@ export class Streams {
       },
       end: (end) => {
         this.#incoming.delete(id);
-        ended ??= end;
+        ended ??= end.error instanceof Error ? { error: told(end.error) } : end;
         wake();
       },
     });
