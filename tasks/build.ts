@@ -5,7 +5,7 @@
 
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { bundleModules, bundleScript, PACKAGES, packPackages } from "./bundle.ts";
+import { bundleModules, bundleScript, type Pack, packPackages } from "./bundle.ts";
 import { makeCodeCache } from "./code_cache.ts";
 
 /** The project's root directory. */
@@ -107,14 +107,14 @@ export async function buildProgram(options: BuildOptions): Promise<Build> {
   try {
     for (const source of SOURCES) await copy(join(project, source), join(stage, source));
     const facts = JSON.stringify(await buildFacts(project));
-    const packages = await packPackages(stage, LOADERS);
+    const packs = await packPackages(stage, join(LOADERS, "packages"));
     await Deno.mkdir(dirname(path), { recursive: true });
     // Deno refuses to overwrite what it does not take for a program of its own.
     const made = join(stage, "observatory");
     await (isNative(options.target) ? compileScript : compileModules)(stage, {
       ...options,
       facts,
-      packages,
+      packs,
       made,
     });
     await requireMachine(made, options);
@@ -130,8 +130,8 @@ export async function buildProgram(options: BuildOptions): Promise<Build> {
 interface Making extends BuildOptions {
   /** The contents of the file of facts. */
   readonly facts: string;
-  /** The contents of the file of packages. */
-  readonly packages: Uint8Array;
+  /** The files of packages. */
+  readonly packs: readonly Pack[];
   /** The program to be. */
   readonly made: string;
 }
@@ -139,24 +139,21 @@ interface Making extends BuildOptions {
 /** For another machine: its V8 cannot be asked here for a code cache. */
 async function compileModules(
   stage: string,
-  { facts, packages, made, ...options }: Making,
+  { facts, packs, made, ...options }: Making,
 ): Promise<void> {
   const bundle = await bundleModules(stage);
-  await Deno.writeTextFile(join(bundle, BUILD_FACTS), facts);
-  await Deno.writeFile(join(bundle, PACKAGES), packages);
-  await compile(options, { bundle, made, entry: "main.js", include: [BUILD_FACTS, PACKAGES] });
+  const include = await writeData(bundle, { facts, packs });
+  await compile(options, { bundle, made, entry: "main.js", include });
 }
 
 /** For this machine: with the code cache that a first program makes, of the same runtime. */
 async function compileScript(
   stage: string,
-  { facts, packages, made, ...options }: Making,
+  { facts, packs, made, ...options }: Making,
 ): Promise<void> {
   const bundle = await bundleScript(stage, LOADERS);
-  await Deno.writeTextFile(join(bundle, BUILD_FACTS), facts);
-  await Deno.writeFile(join(bundle, PACKAGES), packages);
   const maker = join(stage, "maker");
-  const include = ["program.js", BUILD_FACTS, PACKAGES];
+  const include = ["program.js", ...await writeData(bundle, { facts, packs })];
   await compile(options, { bundle, made: maker, entry: "make_cache.ts", include });
   await requireMachine(maker, options);
   const directory = join(stage, "work");
@@ -168,6 +165,16 @@ async function compileScript(
     entry: "main.ts",
     include: [...include, "program.cache"],
   });
+}
+
+/** Writes what the program reads at run time, and gives the files' names. */
+async function writeData(
+  bundle: string,
+  { facts, packs }: Pick<Making, "facts" | "packs">,
+): Promise<string[]> {
+  await Deno.writeTextFile(join(bundle, BUILD_FACTS), facts);
+  for (const { file, contents } of packs) await Deno.writeFile(join(bundle, file), contents);
+  return [BUILD_FACTS, ...packs.map(({ file }) => file)];
 }
 
 async function compile(

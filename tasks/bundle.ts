@@ -45,38 +45,84 @@ export async function bundleScript(stage: string, loaders: string): Promise<stri
   await denoBundle(stage, ["--format=cjs", "--output", script, "exports.ts"]);
   const text = await Deno.readTextFile(script);
   await Deno.writeTextFile(script, `(function (require, module, exports) {${text}\n})`);
-  for await (const { name } of Deno.readDir(loaders)) {
-    // That one has been put among the sources.
-    if (name !== "packages.ts") await Deno.copyFile(join(loaders, name), join(bundle, name));
+  for await (const { name, isFile } of Deno.readDir(loaders)) {
+    if (isFile) await Deno.copyFile(join(loaders, name), join(bundle, name));
   }
   await copyConfiguration(stage, bundle);
   return bundle;
 }
 
-/** What is packed, as its loader `tasks/compiled/packages.ts` expects it. */
-const PACKED = `export * as acorn from "acorn";
-export { transformSync } from "amaro";
-`;
-
-/** The file of the packed packages, beside the program. */
-export const PACKAGES = "packages.js.br";
+/** A file beside the program, which it unpacks when it needs it. */
+export interface Pack {
+  readonly file: string;
+  readonly contents: Uint8Array;
+}
 
 /**
- * Packs the packages that prepare plugins, and has the sources load them from there: most runs need
- * none of them, and every start would pay for their size.
+ * What is packed, by the pack's name: the packages that few runs need, as their loaders in
+ * `tasks/compiled/packages/` expect them.
+ */
+const PACKED: Readonly<Record<string, string>> = {
+  "plugins": `export * as acorn from "acorn";
+export { transformSync } from "amaro";
+`,
+  "s3": `export {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  DeleteObjectCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListMultipartUploadsCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+  UploadPartCommand,
+} from "@aws-sdk/client-s3";
+`,
+  "age": `export * from "age-encryption";
+`,
+};
+
+/** The sources that load packages, with what loads the packs in their place. */
+const LOADERS: Readonly<Record<string, string>> = {
+  "core/sandbox/packages.ts": "sandbox.ts",
+  "plugins/repository/packages.ts": "repository.ts",
+};
+
+/**
+ * Packs the packages that few runs need, and has the sources load them from there: every start would
+ * pay for their size.
  *
  * @param stage a copy of the sources, which is changed
- * @returns the packed file's contents
+ * @param loaders the directory of the modules that load the packs
  */
-export async function packPackages(stage: string, loaders: string): Promise<Uint8Array> {
-  const output = join(stage, "packages.js");
-  await Deno.writeTextFile(join(stage, "packages.ts"), PACKED);
-  await bundle(stage, ["--format=cjs", "--output", output, "packages.ts"]);
-  await Deno.copyFile(join(loaders, "packages.ts"), join(stage, "core/sandbox/packages.ts"));
-  const text = await Deno.readTextFile(output);
-  return brotliCompressSync(`(function (require, module, exports) {${text}\n})`, {
+export async function packPackages(stage: string, loaders: string): Promise<readonly Pack[]> {
+  const packs = Object.entries(PACKED).map(([name, text]) => pack(stage, { name, text }));
+  const made = await Promise.all(packs);
+  const directory = join(stage, "packages");
+  await Deno.mkdir(directory);
+  for await (const { name } of Deno.readDir(loaders)) {
+    await Deno.copyFile(join(loaders, name), join(directory, name));
+  }
+  for (const [source, loader] of Object.entries(LOADERS)) {
+    await Deno.writeTextFile(join(stage, source), `export * from "../../packages/${loader}";\n`);
+  }
+  return made;
+}
+
+async function pack(
+  stage: string,
+  { name, text }: { readonly name: string; readonly text: string },
+): Promise<Pack> {
+  const [entry, output] = [`${name}_pack.ts`, join(stage, `${name}_pack.js`)];
+  await Deno.writeTextFile(join(stage, entry), text);
+  await bundle(stage, ["--format=cjs", "--output", output, entry]);
+  const packed = `(function (require, module, exports) {${await Deno.readTextFile(output)}\n})`;
+  const contents = brotliCompressSync(packed, {
     params: { [constants.BROTLI_PARAM_LGWIN]: constants.BROTLI_MAX_WINDOW_BITS },
   });
+  return { file: `${name}.js.br`, contents };
 }
 
 async function denoBundle(stage: string, args: readonly string[]): Promise<void> {

@@ -1,6 +1,6 @@
 /**
  * The packages that prepare plugins, loaded when a plugin is prepared for the first time. The
- * compiled program has `tasks/compiled/packages.ts` in place of this file.
+ * compiled program has `tasks/compiled/packages/sandbox.ts` in place of this file.
  */
 
 /** Takes the types out of TypeScript. */
