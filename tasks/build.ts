@@ -158,12 +158,13 @@ async function compileScript(
   await requireMachine(maker, options);
   const directory = join(stage, "work");
   await Deno.mkdir(directory);
-  await makeCodeCache({ maker, output: join(bundle, "program.cache"), directory });
+  const version = await makeCodeCache({ maker, output: join(bundle, "program.cache"), directory });
+  await Deno.writeTextFile(join(bundle, "version.txt"), version);
   await compile(options, {
     bundle,
     made,
     entry: "main.ts",
-    include: [...include, "program.cache"],
+    include: [...include, "program.cache", "version.txt"],
   });
 }
 

@@ -31,6 +31,7 @@ export default definePlugin({
  * Runs the usual command lines in `maker`, which is `tasks/compiled/make_cache.ts` compiled, and has
  * it write the cache. The server that they meet is played here.
  *
+ * @returns what the program answers to `--version`
  * @throws Error when one of them fails, or V8 does not take the cache again
  */
 export async function makeCodeCache(
@@ -40,7 +41,7 @@ export async function makeCodeCache(
     /** An empty directory to work in. */
     readonly directory: string;
   },
-): Promise<void> {
+): Promise<string> {
   await Deno.writeTextFile(join(directory, MIGRATION.file), MIGRATION.sql);
   const server = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const serving = serve(server);
@@ -59,8 +60,10 @@ export async function makeCodeCache(
   try {
     const env = { DATABASE_URL: url, NO_COLOR: "1", XDG_CACHE_HOME: join(directory, "cache") };
     const options = { cwd: directory, env };
-    await runMaker(maker, [output, JSON.stringify(lines)], options);
+    const answers = await runMaker(maker, [output, JSON.stringify(lines)], options);
     await runMaker(maker, [output], options);
+    // That of the first line.
+    return answers.slice(0, answers.indexOf("\n") + 1);
   } finally {
     server.close();
     await serving;
@@ -82,17 +85,16 @@ async function runMaker(
   maker: string,
   args: string[],
   options: { readonly cwd: string; readonly env: Record<string, string> },
-): Promise<void> {
-  const { success, stderr } = await new Deno.Command(maker, {
+): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(maker, {
     ...options,
     args,
     clearEnv: true,
     stdin: "null",
-    stdout: "null",
   }).output();
-  if (!success) {
-    throw new Error(`Cannot make the code cache: ${new TextDecoder().decode(stderr).trim()}`);
-  }
+  const decoder = new TextDecoder();
+  if (!success) throw new Error(`Cannot make the code cache: ${decoder.decode(stderr).trim()}`);
+  return decoder.decode(stdout);
 }
 
 /** A server that has applied the one migration, and whatever it is asked tells its digest. */
