@@ -217,7 +217,8 @@ function whyBroken({ files }: Manifest, group: readonly StoredObject[]): string 
   });
   const [first, ...others] = wrong;
   if (first === undefined) return null;
-  return others.length === 0 ? first : `${first}, and ${others.length} more files are wrong`;
+  if (others.length === 0) return first;
+  return `${first}, and ${others.length} more ${others.length === 1 ? "is" : "are"} wrong`;
 }
 
 /** Members of a directory count as the one dump that they are. */

@@ -2,7 +2,18 @@
 import { OperationError } from "../../core/plugin.ts";
 import { type Manifest, MANIFEST_SCHEMA, MANIFEST_SUFFIX } from "./manifest.ts";
 import { fileRole, parseBackupName } from "./names.ts";
-import { count, list, moment, object, oneOf, orNull, sha256, text, truth } from "./shape.ts";
+import {
+  count,
+  integer,
+  list,
+  moment,
+  object,
+  oneOf,
+  orNull,
+  sha256,
+  text,
+  truth,
+} from "./shape.ts";
 
 const MANIFEST = object({
   id: text(/./),
@@ -36,7 +47,7 @@ const MANIFEST = object({
     resolved_exclude_rows: list(text()),
   }),
   format: oneOf("custom", "plain", "directory"),
-  compression: object({ method: oneOf("none", "gzip", "lz4", "zstd"), level: orNull(level) }),
+  compression: object({ method: oneOf("none", "gzip", "lz4", "zstd"), level: orNull(integer) }),
   files: list(object({ name: text(/./), size: count, sha256 })),
   plaintext: orNull(object({ size: count, sha256 })),
   encryption: orNull(object({ method: oneOf("age"), recipients: list(text()) })),
@@ -78,11 +89,6 @@ const MANIFEST = object({
   duration_ms: count,
   restore_by_hand: list(text()),
 });
-
-/** A level of compression; those of zstd may be negative. */
-function level(value: unknown, place: string): string | undefined {
-  return Number.isSafeInteger(value) ? undefined : `${place} is not a whole number`;
-}
 
 /**
  * Reads a manifest.

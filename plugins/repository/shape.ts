@@ -22,6 +22,10 @@ export const count: Check = (value, place) =>
     ? undefined
     : problem(value, place, "a whole number from 0 on");
 
+/** A whole number, which may be negative. */
+export const integer: Check = (value, place) =>
+  Number.isSafeInteger(value) ? undefined : problem(value, place, "a whole number");
+
 /** True or false. */
 export const truth: Check = (value, place) =>
   typeof value === "boolean" ? undefined : problem(value, place, "true or false");
