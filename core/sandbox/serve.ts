@@ -183,7 +183,13 @@ const METHODS: Readonly<Record<string, Method>> = {
   "files.list": method(
     [path],
     async ({ context }, directory) =>
-      (await context.files.list(directory)).map(({ name, kind, size }) => ({ name, kind, size })),
+      // An entry gives its facts when they are asked for, which a message cannot.
+      (await context.files.list(directory)).map(({ name, kind, size, modified }) => ({
+        name,
+        kind,
+        size,
+        modified,
+      })),
   ),
   "files.readAll": method([paths], ({ context }, all) => context.files.readAll(all)),
   "files.readSmall": method(

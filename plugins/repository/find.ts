@@ -26,17 +26,17 @@ export interface Copy {
   readonly store: Store;
 }
 
+/** The copies of one backup. */
+export type Copies = readonly [Copy, ...Copy[]];
+
 /**
  * Finds a backup.
  *
  * @returns its copies, which all have the same manifest: whole ones first, and of those the local one
  * @throws OperationError `backup_not_found` when there is none, with the nearest name; likewise
- *   `backup_ambiguous`, `backup_unfinished`, `not_managed`, and of a manifest that cannot be read
+ *   `backup_ambiguous`, `backup_unfinished`, `not_managed`, and `manifest_invalid`
  */
-export async function findBackup(
-  context: Context,
-  wanted: Wanted,
-): Promise<readonly [Copy, ...Copy[]]> {
+export async function findBackup(context: Context, wanted: Wanted): Promise<Copies> {
   const { name, places, bucket } = placesOf(wanted);
   const stores = await openStores(context, places);
   const elsewhere = stores.find(({ title }) => bucket !== undefined && title !== bucket);
@@ -47,22 +47,35 @@ export async function findBackup(
       hint: "Set S3_BACKUP_BUCKET and S3_BACKUP_PREFIX",
     });
   }
+  return await findIn(stores, { name, database: wanted.database, now: context.now() });
+}
+
+/**
+ * Finds a backup in places that are open.
+ *
+ * @param wanted.name without a path; undefined for the newest full one of the database
+ * @returns as `findBackup` does
+ */
+export async function findIn(
+  stores: readonly Store[],
+  { name, database, now }: { name: string | undefined; database: string; now: number },
+): Promise<Copies> {
   const catalogues = await Promise.all(stores.map(readCatalogue));
   const where = stores.map(({ title }) => title).join(" and ");
   const id = name === undefined
-    ? latestOf(catalogues, { where, database: wanted.database, now: context.now() })
+    ? latestOf(catalogues, { where, database, now })
     : parseBackupName(name)?.id ?? name;
   const copies = catalogues.flatMap(({ backups }, index) => {
     const store = stores[index];
-    const backup = backups.find((each) => each.id === id);
-    return backup === undefined || store === undefined ? [] : [{ backup, store }];
-  });
+    return store === undefined
+      ? []
+      : backups.filter((each) => each.id === id).map((backup) => ({ backup, store }));
+  }).sort((a, b) => Number(isBad(a)) - Number(isBad(b)));
   const [first, ...others] = copies;
   if (first === undefined) throw notFound(catalogues, { id, name: name ?? id, where });
   const other = others.find(({ backup }) => backup.digest !== first.backup.digest);
   if (other !== undefined) throw ambiguous(id, [first.backup, other.backup]);
-  const [best = first, ...rest] = copies.sort((a, b) => Number(isBad(a)) - Number(isBad(b)));
-  return [best, ...rest];
+  return [first, ...others];
 }
 
 function isBad({ backup }: Copy): boolean {

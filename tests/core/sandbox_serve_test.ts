@@ -468,6 +468,8 @@ Deno.test("sandbox serve: files are saved from streams, read in part, renamed an
     return { data: {
       same: whole === lines.join(""), part: await new Response(part).text(),
       mode: (await files.inspect(at + "/kept/dump")).mode,
+      listed: (await files.list(at + "/kept")).map(({ name, kind, size, modified }) =>
+        [name, kind, size, modified > Date.now() - 60000]),
       removed: [await files.remove(at + "/kept/deep"), await files.remove(at + "/kept/deep")],
       broken: await fails(files.save(at + "/new", source(["x", broken]))),
       taken: await fails(files.save(at + "/kept/dump", source(["x"]))),
@@ -484,6 +486,11 @@ Deno.test("sandbox serve: files are saved from streams, read in part, renamed an
         same: true,
         part: "011",
         mode: 0o600,
+        listed: [
+          ["deep", "directory", 0, true],
+          ["dump", "file", 1_800_000, true],
+          ["state", "file", 1, true],
+        ],
         removed: [true, false],
         broken: "out",
         taken: "already_exists",
