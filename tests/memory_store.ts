@@ -113,7 +113,7 @@ export function memoryStore(place: MemoryPlace, behaviour: Behaviour = { kind: "
     listUploads: () => Promise.resolve([...place.uploads]),
     abortUpload: (upload) =>
       during({ method: "abortUpload", name: upload.name }, () => {
-        const at = place.uploads.findIndex((each) => each.upload === upload.upload);
+        const at = place.uploads.findIndex((each) => each.uploadId === upload.uploadId);
         if (at >= 0) place.uploads.splice(at, 1);
       }),
   };

@@ -14,6 +14,12 @@ const DIRECTORY = {
   help: "The directory instead of BACKUPS_DIR",
 } as const satisfies Flag;
 
+const ENDPOINT = {
+  type: "string",
+  placeholder: "URL",
+  help: "The address of the S3 service instead of AWS_ENDPOINT_URL_S3",
+} as const satisfies Flag;
+
 const DATABASE = {
   type: "string",
   placeholder: "NAME",
@@ -42,11 +48,16 @@ const list = command({
   ],
   effect: "read",
   database: "none",
-  flags: { "database": DATABASE, "where": WHERE, "output-dir": DIRECTORY },
+  flags: {
+    "database": DATABASE,
+    "where": WHERE,
+    "output-dir": DIRECTORY,
+    "endpoint-url": ENDPOINT,
+  },
   async run(context, { flags }) {
     const { list } = await import("./list.ts");
-    const { database, where, "output-dir": directory } = flags;
-    return await list(context, { database, where, directory });
+    const { database, where, "output-dir": directory, "endpoint-url": endpointUrl } = flags;
+    return await list(context, { database, where, directory, endpointUrl });
   },
 });
 
@@ -70,12 +81,12 @@ const show = command({
   effect: "read",
   database: "none",
   args: { "name": { help: "The backup's id, a file of it, or latest", required: true } },
-  flags: { "database": TARGET, "where": WHERE, "output-dir": DIRECTORY },
+  flags: { "database": TARGET, "where": WHERE, "output-dir": DIRECTORY, "endpoint-url": ENDPOINT },
   async run(context, { args, flags }) {
     const { show } = await import("./show.ts");
-    const { where, "output-dir": directory } = flags;
+    const { where, "output-dir": directory, "endpoint-url": endpointUrl } = flags;
     const database = flags.database ?? context.config.get("DB_NAME") ?? "";
-    return await show(context, { name: args.name, database, where, directory });
+    return await show(context, { name: args.name, database, where, directory, endpointUrl });
   },
 });
 
@@ -138,11 +149,12 @@ const prune = command({
       help: "Which place is pruned",
     },
     "output-dir": DIRECTORY,
+    "endpoint-url": ENDPOINT,
   },
   async run(context, { flags }) {
     const { prune } = await import("./prune_command.ts");
-    const { where, database, "output-dir": directory } = flags;
-    return await prune(context, { where, database, directory, flags });
+    const { where, database, "output-dir": directory, "endpoint-url": endpointUrl } = flags;
+    return await prune(context, { where, database, directory, endpointUrl, flags });
   },
 });
 
@@ -173,10 +185,17 @@ const status = command({
     "database": TARGET,
     "where": WHERE,
     "output-dir": DIRECTORY,
+    "endpoint-url": ENDPOINT,
   },
   async run(context, { args, flags }) {
     const { status } = await import("./status.ts");
-    const { where, verified, "max-age": maxAge, "output-dir": directory } = flags;
+    const {
+      where,
+      verified,
+      "max-age": maxAge,
+      "output-dir": directory,
+      "endpoint-url": endpointUrl,
+    } = flags;
     if (args.level !== undefined && !verified) {
       throw new OperationError(`Give --verified before the level "${args.level}"`, {
         kind: "usage",
@@ -189,6 +208,7 @@ const status = command({
       level: verified ? args.level ?? "bytes" : undefined,
       where,
       directory,
+      endpointUrl,
     });
   },
 });
@@ -206,10 +226,11 @@ const gc = command({
   effect: "write",
   database: "none",
   dryRun: true,
-  flags: { "where": WHERE, "output-dir": DIRECTORY },
+  flags: { "where": WHERE, "output-dir": DIRECTORY, "endpoint-url": ENDPOINT },
   async run(context, { flags }) {
     const { gc } = await import("./gc.ts");
-    return await gc(context, { where: flags.where, directory: flags["output-dir"] });
+    const { where, "output-dir": directory, "endpoint-url": endpointUrl } = flags;
+    return await gc(context, { where, directory, endpointUrl });
   },
 });
 

@@ -2,7 +2,7 @@
 import type { Context, Result } from "../../core/plugin.ts";
 import { type Collected, collectGarbage, type CollectReport } from "../repository/gc.ts";
 import { sizeText } from "../repository/size.ts";
-import { openStores, type Places } from "../repository/stores.ts";
+import { type Places, withStores } from "../repository/stores.ts";
 import { timeText } from "../repository/times.ts";
 import { counted, table } from "./lines.ts";
 
@@ -13,10 +13,13 @@ import { counted, table } from "./lines.ts";
  */
 export async function gc(context: Context, places: Places): Promise<Result> {
   const { dryRun, signal, now } = context;
-  const reports: CollectReport[] = [];
-  for (const store of await openStores(context, places)) {
-    reports.push(await collectGarbage(store, { dryRun, signal, now }));
-  }
+  const reports = await withStores(context, places, async (stores) => {
+    const reports: CollectReport[] = [];
+    for (const store of stores) {
+      reports.push(await collectGarbage(store, { dryRun, signal, now }));
+    }
+    return reports;
+  });
   const problems = reports.flatMap((report) => report.problems);
   return {
     data: {

@@ -5,7 +5,7 @@ import { judgeLeftover } from "../repository/gc.ts";
 import { isOf, type Listed, listedOf, troubleOf, troublesOf } from "../repository/listed.ts";
 import type { Manifest } from "../repository/manifest.ts";
 import { sizeText } from "../repository/size.ts";
-import { openStores, type Places } from "../repository/stores.ts";
+import { type Places, withStores } from "../repository/stores.ts";
 import { ageText, timeText } from "../repository/times.ts";
 import { counted, table } from "./lines.ts";
 
@@ -21,8 +21,11 @@ export interface ListOptions extends Places {
  * @returns what is broken, damaged or cannot be read as problems: nothing of it is a backup
  */
 export async function list(context: Context, options: ListOptions): Promise<Result> {
-  const stores = await openStores(context, options);
-  const catalogues = await Promise.all(stores.map(readCatalogue));
+  const catalogues = await withStores(
+    context,
+    options,
+    (stores) => Promise.all(stores.map(readCatalogue)),
+  );
   const now = context.now();
   const listed = listedOf(catalogues).filter((each) => isOf(each, options.database));
   const problems = troublesOf(catalogues, options);

@@ -12,6 +12,7 @@ import { counted, table } from "./lines.ts";
 export interface PruneCommandOptions {
   readonly where: "local" | "s3";
   readonly directory: string | undefined;
+  readonly endpointUrl: string | undefined;
   readonly database: string | undefined;
   readonly flags: KeepFlags;
 }
@@ -27,13 +28,8 @@ export async function prune(context: Context, options: PruneCommandOptions): Pro
   const { where, database } = options;
   const policy = policyOf(options.flags, { config, place: where });
   const store = await openStore(context, options);
-  const report = await pruneStore(store, {
-    policy,
-    now: context.now,
-    dryRun,
-    database,
-    signal,
-  });
+  const work = { policy, now: context.now, dryRun, database, signal };
+  const report = await pruneStore(store, work).finally(() => store.close?.());
   return {
     data: {
       where,

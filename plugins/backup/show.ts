@@ -1,7 +1,7 @@
 /** `backup show`: what is known of one backup. */
 import type { Context, Result } from "../../core/plugin.ts";
 import type { Backup } from "../repository/catalogue.ts";
-import { findBackup, type Wanted } from "../repository/find.ts";
+import { type Copies, type Wanted, withBackup } from "../repository/find.ts";
 import { troubleOf } from "../repository/listed.ts";
 import type { Manifest } from "../repository/manifest.ts";
 import { sizeText } from "../repository/size.ts";
@@ -18,7 +18,10 @@ const TABLES = 20;
  * @throws OperationError when it cannot be found, or its manifest cannot be read
  */
 export async function show(context: Context, wanted: Wanted): Promise<Result> {
-  const found = await findBackup(context, wanted);
+  return await withBackup(context, wanted, (copies) => Promise.resolve(resultOf(copies, context)));
+}
+
+function resultOf(found: Copies, context: Context): Result {
   const [{ backup }] = found;
   const copies = found.map((copy) => copy.backup);
   const problems = copies.flatMap((copy) => {

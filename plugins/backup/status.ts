@@ -3,7 +3,7 @@ import { type Context, OperationError, type Result } from "../../core/plugin.ts"
 import { readCatalogue } from "../repository/catalogue.ts";
 import type { Level } from "../repository/levels.ts";
 import { type Listed, listedOf, newestFull, troublesOf } from "../repository/listed.ts";
-import { openStores, type Places } from "../repository/stores.ts";
+import { type Places, withStores } from "../repository/stores.ts";
 import {
   ageText,
   DURATION_FORM,
@@ -31,12 +31,15 @@ export interface StatusOptions extends Places {
 export async function status(context: Context, options: StatusOptions): Promise<Result> {
   const { database, level, maxAge } = options;
   const limit = limitOf(maxAge);
-  const stores = await openStores(context, options);
-  const catalogues = await Promise.all(stores.map(readCatalogue));
+  const catalogues = await withStores(
+    context,
+    options,
+    (stores) => Promise.all(stores.map(readCatalogue)),
+  );
   for (const trouble of troublesOf(catalogues, { database })) context.log.warn(trouble);
   const now = context.now();
   const newest = newestFull(listedOf(catalogues), { database, now, level });
-  const where = stores.map(({ title }) => title).join(" and ");
+  const where = catalogues.map(({ title }) => title).join(" and ");
   const what = `full backup of database "${database}"` +
     (level === undefined ? "" : ` that is verified (${level})`);
   const stale = newest !== undefined && limit !== undefined && now - newest.time > limit;

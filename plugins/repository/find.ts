@@ -5,7 +5,7 @@ import { type Backup, type Catalogue, readCatalogue } from "./catalogue.ts";
 import { listedOf, newestFull, troubleOf } from "./listed.ts";
 import { parseBackupName } from "./names.ts";
 import type { Store } from "./store.ts";
-import { openStores, type Places } from "./stores.ts";
+import { type Places, withStores } from "./stores.ts";
 
 /** What stands for the newest full backup. */
 export const LATEST = "latest";
@@ -30,15 +30,28 @@ export interface Copy {
 export type Copies = readonly [Copy, ...Copy[]];
 
 /**
- * Finds a backup.
+ * Finds a backup, and keeps the places open for as long as `work` takes.
  *
- * @returns its copies, which all have the same manifest: whole ones first, and of those the local one
+ * @param work is given its copies, which all have the same manifest: whole ones first, and of those
+ *   the local one
  * @throws OperationError `backup_not_found` when there is none, with the nearest name; likewise
  *   `backup_ambiguous`, `backup_unfinished`, `not_managed`, and `manifest_invalid`
  */
-export async function findBackup(context: Context, wanted: Wanted): Promise<Copies> {
+export async function withBackup<T>(
+  context: Context,
+  wanted: Wanted,
+  work: (copies: Copies) => Promise<T>,
+): Promise<T> {
   const { name, places, bucket } = placesOf(wanted);
-  const stores = await openStores(context, places);
+  return await withStores(context, places, async (stores) => {
+    requirePlace(stores, bucket);
+    const { database } = wanted;
+    return await work(await findIn(stores, { name, database, now: context.now() }));
+  });
+}
+
+/** What a path to a bucket names must be what is configured: no other one can be opened. */
+function requirePlace(stores: readonly Store[], bucket: string | undefined): void {
   const elsewhere = stores.find(({ title }) => bucket !== undefined && title !== bucket);
   if (elsewhere !== undefined) {
     throw new OperationError(`Cannot look in ${bucket}: backups are kept in ${elsewhere.title}`, {
@@ -47,14 +60,14 @@ export async function findBackup(context: Context, wanted: Wanted): Promise<Copi
       hint: "Set S3_BACKUP_BUCKET and S3_BACKUP_PREFIX",
     });
   }
-  return await findIn(stores, { name, database: wanted.database, now: context.now() });
 }
 
 /**
  * Finds a backup in places that are open.
  *
  * @param wanted.name without a path; undefined for the newest full one of the database
- * @returns as `findBackup` does
+ * @returns as `withBackup` gives
+ * @throws OperationError as `withBackup` does
  */
 export async function findIn(
   stores: readonly Store[],
@@ -84,17 +97,17 @@ function isBad({ backup }: Copy): boolean {
 
 /** Where to look, and for which name; none for the newest one. */
 function placesOf(
-  { name, where, directory }: Wanted,
+  { name, where, directory, endpointUrl }: Wanted,
 ): { name: string | undefined; places: Places; bucket?: string } {
-  if (name === LATEST) return { name: undefined, places: { where, directory } };
+  if (name === LATEST) return { name: undefined, places: { where, directory, endpointUrl } };
   const path = name.replace(/(?<=[^/])\/+$/, "");
   if (path.startsWith("s3://")) {
     const bucket = path.slice(0, path.lastIndexOf("/"));
-    return { name: basename(path), places: { where: "s3" }, bucket };
+    return { name: basename(path), places: { where: "s3", endpointUrl }, bucket };
   }
   return path.includes("/")
     ? { name: basename(path), places: { where: "local", directory: dirname(path) } }
-    : { name: path, places: { where, directory } };
+    : { name: path, places: { where, directory, endpointUrl } };
 }
 
 function latestOf(

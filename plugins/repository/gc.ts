@@ -73,7 +73,7 @@ export async function collectGarbage(
   const leftovers: Collected[] = [];
   const problems: string[] = [];
   for (const each of [...catalogue.leftovers, ...uploads]) {
-    const judged = "upload" in each ? judgeUpload(each, around) : judgeFiles(each, around);
+    const judged = "uploadId" in each ? judgeUpload(each, around) : judgeFiles(each, around);
     if (judged.action === "keep" || options.dryRun) {
       leftovers.push(judged);
       continue;
@@ -82,7 +82,7 @@ export async function collectGarbage(
     try {
       leftovers.push({
         ...judged,
-        ...("upload" in each ? await abort(each, around) : await remove(each, around)),
+        ...("uploadId" in each ? await abort(each, around) : await remove(each, around)),
       });
     } catch (error) {
       // A place that cannot be reached is no matter of this one leftover.

@@ -70,6 +70,8 @@ export interface Store {
   listUploads?(): Promise<StoredUpload[]>;
   /** Gives one of them up, with what of it is there; one that has ended is no error. */
   abortUpload?(upload: StoredUpload): Promise<void>;
+  /** Ends what is open, such as connections. */
+  close?(): void;
 }
 
 /** A file whose writing has begun and not ended. */
@@ -77,7 +79,7 @@ export interface StoredUpload {
   /** What the file is to be called. */
   readonly name: string;
   /** What tells it from others for the same name. */
-  readonly upload: string;
+  readonly uploadId: string;
   /** When the last part of it came, or else when it was begun; in milliseconds since 1970. */
   readonly modified: number;
 }

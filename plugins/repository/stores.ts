@@ -9,21 +9,34 @@ export interface Places {
   readonly where?: Store["kind"] | undefined;
   /** The directory instead of `BACKUPS_DIR`. */
   readonly directory?: string | undefined;
+  /** The address of the S3 service instead of `AWS_ENDPOINT_URL_S3`. */
+  readonly endpointUrl?: string | undefined;
 }
 
 /**
- * Opens the places that are asked for, the directory first.
+ * Opens the places that are asked for, the directory first, for as long as `work` takes.
  *
  * @throws OperationError of kind `usage` when the bucket is asked for and none is set
  */
-export async function openStores(
+export async function withStores<T>(
   context: Surroundings,
-  { where, directory }: Places,
-): Promise<Store[]> {
-  if (where !== undefined) return [await openStore(context, { where, directory })];
-  const local = await openStore(context, { where: "local", directory });
-  if (context.config.get("S3_BACKUP_BUCKET") === undefined) return [local];
-  return [local, await openStore(context, { where: "s3" })];
+  places: Places,
+  work: (stores: readonly Store[]) => Promise<T>,
+): Promise<T> {
+  const stores: Store[] = [];
+  try {
+    for (const where of wanted(context, places)) {
+      stores.push(await openStore(context, { ...places, where }));
+    }
+    return await work(stores);
+  } finally {
+    for (const store of stores) store.close?.();
+  }
+}
+
+function wanted({ config }: Surroundings, { where }: Places): Store["kind"][] {
+  if (where !== undefined) return [where];
+  return config.get("S3_BACKUP_BUCKET") === undefined ? ["local"] : ["local", "s3"];
 }
 
 /**

@@ -440,7 +440,7 @@ Deno.test("collectGarbage: uploads are given up when no part of theirs came for 
   const place = memoryPlace(files, FIRST);
   const upload = (name: string, number: string, modified: number) => ({
     name,
-    upload: number,
+    uploadId: number,
     modified,
   });
   place.uploads.push(
@@ -452,7 +452,7 @@ Deno.test("collectGarbage: uploads are given up when no part of theirs came for 
   // A member that is there since an hour belongs to the same run as the old upload.
   put(place, { "app_backup_20240102_000000.dir/2.dat": "x" }, NOW - HOUR);
   const { leftovers } = await collectGarbage(memoryStore(place, { kind: "s3" }), COLLECT);
-  assert.deepEqual(place.uploads.map((each) => each.upload), ["2", "3", "4"]);
+  assert.deepEqual(place.uploads.map((each) => each.uploadId), ["2", "3", "4"]);
   assert.deepEqual(leftovers.map(({ kind, action, removed }) => [kind, action, removed]), [
     ["unfinished", "keep", false],
     ["upload", "remove", true],
@@ -466,7 +466,7 @@ Deno.test("collectGarbage: an upload that goes on keeps what its run has already
   const place = memoryPlace({ "app_backup_20240101_000000.dir/1.dat": "x" }, FIRST);
   place.uploads.push({
     name: "app_backup_20240101_000000.dir/2.dat",
-    upload: "1",
+    uploadId: "1",
     modified: NOW - HOUR,
   });
   await collectGarbage(memoryStore(place, { kind: "s3" }), COLLECT);
