@@ -29,6 +29,8 @@ export interface Behaviour {
   readonly kind: Store["kind"];
   /** Called before each call has its effect; what it throws, the call throws. */
   before?(call: Call, place: MemoryPlace): void;
+  /** Called while a file has both names, as it does for a moment where it is renamed. */
+  within?(call: Call, place: MemoryPlace): void;
   /** Called when it has had its effect. */
   after?(call: Call, place: MemoryPlace): void;
 }
@@ -103,6 +105,7 @@ export function memoryStore(place: MemoryPlace, behaviour: Behaviour = { kind: "
           if (found === undefined) throw failure("not_found", `"${name}" is not there`);
           if (files.has(to)) throw failure("already_exists", `"${to}" exists already`);
           files.set(to, found);
+          behaviour.within?.({ method: "rename", name }, place);
           files.delete(name);
         }),
     };
@@ -119,10 +122,13 @@ export function memoryStore(place: MemoryPlace, behaviour: Behaviour = { kind: "
   };
 }
 
-/** Kills the process before or after its n-th change of the place, counted from 1. */
+/** When a process is killed. */
+export type Moment = "before" | "within" | "after";
+
+/** Kills the process before, within or after its n-th change of the place, counted from 1. */
 export function killedAt(
   kind: Store["kind"],
-  { change, moment }: { readonly change: number; readonly moment: "before" | "after" },
+  { change, moment }: { readonly change: number; readonly moment: Moment },
 ): Behaviour {
   let changes = 0;
   const isChange = ({ method }: Call) => method !== "list" && method !== "readTexts";
@@ -132,8 +138,11 @@ export function killedAt(
       if (isChange(call) && ++changes === change && moment === "before") throw new Killed();
       if (changes > change) throw new Killed();
     },
+    within() {
+      if (changes === change && moment === "within") throw new Killed();
+    },
     after(call) {
-      if (isChange(call) && changes === change && moment === "after") throw new Killed();
+      if (isChange(call) && changes === change && moment !== "before") throw new Killed();
     },
   };
 }

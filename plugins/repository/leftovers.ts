@@ -44,8 +44,8 @@ export async function leftoverOf(
   const markers = [...of("partial"), ...of("started")];
   const tombstones = of("tombstone");
   if (names !== undefined) {
-    // A removal that was undone by hand, or that another backup of this name has followed.
-    return leftoverAnd(data, { id, kind: "beside", files: [...markers, ...tombstones] });
+    // A tombstone beside it may be that of a removal that goes on: it goes with the backup.
+    return leftoverAnd(data, { id, kind: "beside", files: markers });
   }
   const tombstone = texts.get(`${id}${TOMBSTONE_SUFFIX}`);
   if (tombstone !== undefined) {

@@ -16,23 +16,40 @@ import type { Store } from "./store.ts";
  */
 export async function removeBackup(store: Store, backup: Backup): Promise<boolean> {
   const { id, manifest, results } = backup;
-  const name = `${id}${MANIFEST_SUFFIX}`;
-  const tombstone = `${id}${TOMBSTONE_SUFFIX}`;
-  if (store.rename === undefined) {
-    await store.remove(name);
-  } else {
-    // Left of a removal that was ended while the manifest had both names.
-    await store.remove(tombstone);
-    try {
-      await store.rename(name, tombstone);
-    } catch (error) {
-      if (error instanceof OperationError && error.code === "not_found") return false;
-      throw error;
-    }
-  }
+  const [name, tombstone] = [`${id}${MANIFEST_SUFFIX}`, `${id}${TOMBSTONE_SUFFIX}`];
+  if (store.rename === undefined) await store.remove(name);
+  else if (!await bury(store, { name, tombstone })) return false;
   await removeFiles(store, [...manifest.files.map((file) => file.name), ...results]);
   if (store.rename !== undefined) await store.remove(tombstone);
   return true;
+}
+
+/** Takes the manifest away under another name; false when it is not there any more. */
+async function bury(
+  store: Store,
+  { name, tombstone }: { name: string; tombstone: string },
+): Promise<boolean> {
+  try {
+    await store.rename?.(name, tombstone);
+    return true;
+  } catch (error) {
+    if (hasCode(error, "not_found")) return false;
+    if (!hasCode(error, "already_exists")) throw error;
+  }
+  try {
+    // A removal has given it both names, and was ended then, or is another run's that goes on.
+    const [own, other] = await store.readTexts([name, tombstone]);
+    if (own !== other) await store.remove(tombstone);
+    else await store.remove(name);
+    return own === other || await bury(store, { name, tombstone });
+  } catch (error) {
+    if (hasCode(error, "not_found")) return false;
+    throw error;
+  }
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof OperationError && error.code === code;
 }
 
 /** Removes files in the order given, and each directory after its last member. */

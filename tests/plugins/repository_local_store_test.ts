@@ -105,7 +105,7 @@ Deno.test("localStore: backups of all forms are pruned and collected from the di
       "app_backup_20240101_000000.dir.partial/toc.dat": "toc",
       "app_backup_20240101_000000.started.json": "{}",
       "app_backup_20240101_000000.dir/left.dat": "x",
-      [`${kept.id}.manifest.json.deleted`]: "left of a removal between two names",
+      [`${old.id}.manifest.json.deleted`]: "of an earlier backup of that name",
     }, FIRST);
     const options = {
       policy: { last: 1, minKeep: 1 },

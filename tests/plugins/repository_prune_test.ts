@@ -101,7 +101,7 @@ for (const kind of KINDS) {
     let killed = 0;
     for (let change = 1;; change++) {
       const ends: boolean[] = [];
-      for (const moment of ["before", "after"] as const) {
+      for (const moment of ["before", "within", "after"] as const) {
         const place = placeWith(backups);
         const store = memoryStore(place, killedAt(kind, { change, moment }));
         const where = `${moment} change ${change}`;
@@ -128,10 +128,16 @@ for (const kind of KINDS) {
           assert.deepEqual(await ids(after), listed, where);
         }
         const rest = listed.flatMap((id) => whole.get(id) ?? []);
-        assert.deepEqual([...place.files.keys()].sort(), rest.sort(), where);
+        // A second name that a whole backup's manifest has already got goes with the backup.
+        const left = [...place.files.keys()].filter((name) =>
+          !listed.some((id) => name === `${id}.manifest.json.deleted`)
+        );
+        assert.deepEqual(left.sort(), rest.sort(), where);
         // And the next pruning finishes.
         await pruneStore(after, OPTIONS);
         assert.deepEqual(await ids(after), kept, where);
+        const end = kept.flatMap((id) => whole.get(id) ?? []);
+        assert.deepEqual([...place.files.keys()].sort(), end.sort(), where);
       }
       killed += ends.filter((each) => each).length;
       if (!ends.includes(true)) break;
@@ -193,6 +199,34 @@ for (const kind of KINDS) {
       await collectGarbage(memoryStore(place, { kind }), COLLECT);
       const rest = backups.slice(2).flatMap(({ files }) => Object.keys(files));
       assert.deepEqual([...place.files.keys()].sort(), rest.sort(), String(at));
+    }
+  });
+
+  Deno.test(`pruneStore: two at once, one of them killed at any step, leave nothing that gc does not take (${kind})`, async () => {
+    const backups = five();
+    const rest = backups.slice(2).flatMap(({ files }) => Object.keys(files)).sort();
+    for (let change = 1; change <= 8; change++) {
+      for (const moment of ["before", "within", "after"] as const) {
+        for (let at = 1; at <= 10; at++) {
+          const place = placeWith(backups);
+          let calls = 0;
+          let other: Promise<unknown> = Promise.resolve();
+          const store = memoryStore(place, {
+            kind,
+            before() {
+              if (++calls !== at) return;
+              const killed = memoryStore(place, killedAt(kind, { change, moment }));
+              other = endsKilled(() => pruneStore(killed, OPTIONS));
+            },
+          });
+          await pruneStore(store, OPTIONS);
+          await other;
+          await collectGarbage(memoryStore(place, { kind }), COLLECT);
+          await pruneStore(memoryStore(place, { kind }), OPTIONS);
+          const left = [...place.files.keys()].sort();
+          assert.deepEqual(left, rest, `${moment} change ${change}, begun at call ${at}`);
+        }
+      }
     }
   });
 
