@@ -2,7 +2,14 @@
 
 import { join } from "node:path";
 import { type BackupFiles, backupFiles, type BackupSpec, writeFiles } from "../backup_files.ts";
-import { type Kind, type RunOptions, runProgram, type RunResult } from "../program.ts";
+import {
+  type Kind,
+  type Run,
+  type RunOptions,
+  runProgram,
+  type RunResult,
+  startProgram,
+} from "../program.ts";
 import { directoryWith } from "./project.ts";
 
 /** A directory with `backups` in it, removed at the end. */
@@ -12,6 +19,8 @@ export interface BackupPlace extends AsyncDisposable {
   readonly backups: readonly BackupFiles[];
   /** Runs a command whose name begins with `backup`. */
   run(args: readonly string[], options?: RunOptions): Promise<RunResult>;
+  /** Starts one likewise. */
+  start(args: readonly string[], options?: RunOptions): Promise<Run>;
 }
 
 /** Makes backups in a directory for one kind of program. */
@@ -25,6 +34,8 @@ export async function place(kind: Kind, specs: readonly BackupSpec[]): Promise<B
     backups,
     run: (args, options) =>
       runProgram(["backup", ...args], { kind, cwd: directory.path, ...options }),
+    start: (args, options) =>
+      startProgram(["backup", ...args], { kind, cwd: directory.path, ...options }),
     [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose](),
   };
 }

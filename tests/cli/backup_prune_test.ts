@@ -1,6 +1,5 @@
 /** `backup prune` and `backup gc` from outside, on backups made by hand. */
 import assert from "assert";
-import { join } from "node:path";
 import {
   type BackupFiles,
   backupFiles,
@@ -11,6 +10,7 @@ import {
 } from "../backup_files.ts";
 import { forEachKind } from "../program.ts";
 import { place } from "./backup_place.ts";
+import { until } from "./project.ts";
 
 const DAY = 86_400_000;
 
@@ -250,24 +250,44 @@ forEachKind("backup gc: removes what is a day old and ours, and nothing else", a
 });
 
 forEachKind(
-  "backup prune: killed at any moment, list shows whole backups alone and gc finishes",
+  "backup prune: killed with -9 at any moment, it leaves whole backups and what gc takes",
   async (kind) => {
-    await using given = await place(kind, [
-      { files: { ".dir/toc.dat": "toc", ".dir/1.dat": "1" }, manifest: { format: "directory" } },
-      ...days(5).slice(1),
-    ]);
-    const [oldest, ...others] = given.backups;
-    assert(oldest);
-    // What a kill leaves between the manifest and the rest, in each order that the files can go.
-    const { [`${oldest.id}.manifest.json`]: manifest = "" } = oldest.files;
-    await writeFiles(given.path, { [`${oldest.id}.manifest.json.deleted`]: manifest });
-    await Deno.remove(join(given.path, `${oldest.id}.manifest.json`));
-    await Deno.remove(join(given.path, `${oldest.id}.dir/1.dat`));
-    const { code, stdout } = await given.run(["list"]);
-    assert.equal(code, 0);
-    assert.match(stdout, /^4 backups in \.\/backups\n1 run broke off/m);
-    assert.doesNotMatch(stdout, new RegExp(oldest.id));
+    const members = Object.fromEntries(
+      Array.from({ length: 12 }, (_, index) => [`.dir/${index}.dat`, String(index)]),
+    );
+    await using given = await place(
+      kind,
+      days(40).map((spec) => ({ ...spec, files: members, manifest: { format: "directory" } })),
+    );
+    const files = new Map(given.backups.map((each) => [each.id, each]));
+    const count = async (end: string) =>
+      (await namesIn(given.path)).filter((name) => name.endsWith(end)).length;
+    let listed: string[] = [];
+    for (const left of [38, 31, 20]) {
+      const run = await given.start(["prune", "--keep-last", "3"]);
+      await until("the removals", async () => await count(".manifest.json") <= left);
+      run.kill("SIGKILL");
+      const { signal, stderr } = await run.result();
+      assert.equal(signal, "SIGKILL", stderr);
+
+      const { code, stdout } = await given.run(["list", "--json"]);
+      assert.equal(code, 0);
+      const { data } = JSON.parse(stdout);
+      listed = data.backups.map(({ id }: { id: string }) => id);
+      assert(listed.length <= left && listed.length > 3, String(listed.length));
+      assert.deepEqual([data.broken, data.places[0].unmanaged.names], [[], []]);
+      const there = new Set(await namesIn(given.path));
+      for (const id of listed) {
+        for (const name of Object.keys(files.get(id)?.files ?? {})) assert(there.has(name), name);
+      }
+    }
     assert.equal((await given.run(["gc"])).code, 0);
-    assert.deepEqual(await namesIn(given.path), namesOf(others));
+    const rest = listed.flatMap((id) => files.get(id) ?? []);
+    const names = async () =>
+      (await namesIn(given.path)).filter((name) => !/\.deleted$|\/$/.test(name));
+    assert.deepEqual(await names(), namesOf(rest));
+    assert.equal((await given.run(["prune", "--keep-last", "3"])).code, 0);
+    assert.deepEqual(await names(), namesOf(given.backups.slice(-3)));
+    assert.equal(await count(".deleted"), 0);
   },
 );
