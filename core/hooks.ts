@@ -35,7 +35,8 @@ export async function runBetweenHooks(
   let result: Result | undefined;
   let outcome: Pick<HookEvent, "result" | "error">;
   try {
-    await callHooks("before", call);
+    const [stopped] = await callHooks("before", call);
+    if (stopped !== undefined) throw stopped;
     result = await work();
     outcome = { result: result.data };
   } catch (error) {
@@ -45,41 +46,64 @@ export async function runBetweenHooks(
   }
   const told = { ...call, event: { ...call.event, ...outcome } };
   for (const moment of [result === undefined ? "failed" : "after", "always"] as const) {
-    await callHooks(moment, told).catch((error) => failures.push(error));
+    failures.push(...await callHooks(moment, told).catch((error) => [error]));
   }
-  for (const error of failures.slice(1)) log.error(reportOf(error).message);
+  for (const error of laterFailures(failures)) log.error(reportOf(error).message);
   if (result === undefined || failures.length > 0) throw failures[0];
   return result;
 }
 
+/** What went wrong beside the first: a plugin that was ended is not told of at each of its hooks. */
+function laterFailures([first, ...later]: readonly unknown[]): unknown[] {
+  const told = new Set([causeOf(first)]);
+  return later.filter((error) => {
+    const isNew = !told.has(causeOf(error));
+    told.add(causeOf(error));
+    return isNew;
+  });
+}
+
+function causeOf(error: unknown): unknown {
+  return error instanceof OperationError && error.code === "hook_failed" ? error.cause : error;
+}
+
 /**
  * Calls all hooks of one moment: in the plugins' order at `before`, in reverse
- * order afterwards, as brackets close.
+ * order afterwards, as brackets close. At `before` the first that fails stops
+ * the operation and so the rest; afterwards every plugin is called all the same.
  *
- * @throws OperationError of the first hook that fails; `before` then stops the operation
+ * @returns what failed, each an OperationError that names the hook
  * @throws SignalError as it is, when a hook was ended by a signal
  */
-export async function callHooks(moment: HookMoment, call: HookCall): Promise<void> {
-  const { plugins } = call;
-  const names = [`${moment}:*`, `${moment}:${call.event.command}`] as const;
+export async function callHooks(moment: HookMoment, call: HookCall): Promise<OperationError[]> {
+  const { plugins, event } = call;
+  const failures: OperationError[] = [];
+  const names = [`${moment}:*`, `${moment}:${event.command}`] as const;
   const ordered = moment === "before" ? names : names.toReversed();
   for (const plugin of moment === "before" ? plugins : plugins.toReversed()) {
     for (const name of ordered) {
       const hook = plugin.hooks?.[name];
       if (hook === undefined) continue;
       try {
-        await hook(call.context(plugin), { ...call.event, moment });
+        await hook(call.context(plugin), { ...event, moment });
       } catch (error) {
         if (error instanceof SignalError) throw error;
-        throw blamed(error, { plugin: plugin.name, name, moment, command: call.event.command });
+        failures.push(blamed(error, { plugin: plugin.name, name, moment, event }));
+        if (moment === "before") return failures;
       }
     }
   }
+  return failures;
 }
 
 function blamed(
   error: unknown,
-  at: { plugin: string; name: string; moment: HookMoment; command: string },
+  at: {
+    readonly plugin: string;
+    readonly name: string;
+    readonly moment: HookMoment;
+    readonly event: HookCall["event"];
+  },
 ): OperationError {
   const { message, hint, excerpt } = reportOf(error);
   const expected = error instanceof OperationError;
@@ -87,11 +111,12 @@ function blamed(
   // Its name is told once.
   const own = `Plugin ${at.plugin} failed: `;
   const reason = said.startsWith(own) ? said.slice(own.length) : said;
+  const { command, error: failure } = at.event;
   const consequence = at.moment === "before"
-    ? `${at.command} was not started`
-    : at.moment === "after"
-    ? `${at.command} itself succeeded`
-    : `${at.command} had ended before`;
+    ? `${command} was not started`
+    : at.moment === "failed" || failure !== undefined
+    ? `${command} had failed before`
+    : `${command} itself succeeded`;
   return new OperationError(
     `The hook "${at.name}" of plugin ${at.plugin} failed: ${reason}; ${consequence}`,
     {

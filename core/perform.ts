@@ -164,7 +164,7 @@ async function tellAndConfirm(
 }
 
 async function operate(
-  { entry: { command, path }, input }: Performed,
+  { entry: { command, path, plugin }, input }: Performed,
   { commands: { run, plugins }, context }: { commands: Commands; context: Context },
   done: (result: Result) => Promise<void>,
 ): Promise<Result> {
@@ -173,7 +173,9 @@ async function operate(
     await done(result);
     return result;
   };
-  if (!plugins.some((plugin) => plugin.hooks !== undefined)) return await work();
+  // What tells of plugins works beside a broken one: that is what it is for.
+  const hooked = plugin.name !== "plugin" && plugins.some(({ hooks }) => hooks !== undefined);
+  if (!hooked) return await work();
   const { runBetweenHooks } = await import("./hooks.ts");
   return await runBetweenHooks(work, {
     plugins,

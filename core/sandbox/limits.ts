@@ -27,13 +27,22 @@ export const GUEST_LIMITS: GuestLimits = {
 
 /** The variable that sets the limit of memory, in MiB. */
 export const MEMORY_VARIABLE = "OBSERVATORY_PLUGIN_MEMORY_MB";
+/** The variable that sets the limits of hooks, plans and silence, in seconds. */
+export const SECONDS_VARIABLE = "OBSERVATORY_PLUGIN_SECONDS";
 
 /** The limits, as the environment sets them. */
 export function limitsOf(env: Readonly<Record<string, string | undefined>>): GuestLimits {
-  const value = env[MEMORY_VARIABLE] ?? "";
-  return /^[1-9]\d{0,6}$/.test(value)
-    ? { ...GUEST_LIMITS, memory: Number(value) * 2 ** 20 }
-    : GUEST_LIMITS;
+  const memory = wholeNumber(env[MEMORY_VARIABLE]);
+  const seconds = wholeNumber(env[SECONDS_VARIABLE]);
+  return {
+    ...GUEST_LIMITS,
+    ...(memory === undefined ? {} : { memory: memory * 2 ** 20 }),
+    ...(seconds === undefined ? {} : { hook: seconds * 1000, silence: seconds * 1000 }),
+  };
+}
+
+function wholeNumber(text = ""): number | undefined {
+  return /^[1-9]\d{0,6}$/.test(text) ? Number(text) : undefined;
 }
 
 /** How often memory is looked at: what allocates fastest takes about 5 MiB in a millisecond. */

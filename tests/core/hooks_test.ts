@@ -1,7 +1,8 @@
 import assert from "assert";
 import { type Context, type Hook, OperationError, type Plugin } from "../../core/plugin.ts";
-import { callHooks, type HookCall } from "../../core/hooks.ts";
+import { callHooks, type HookCall, runBetweenHooks } from "../../core/hooks.ts";
 import { SignalError } from "../../core/errors.ts";
+import type { RunLog } from "../../core/log.ts";
 
 // Nothing in callHooks touches the context; it is handed on as it is.
 const CONTEXT = { dryRun: true } as Context;
@@ -71,19 +72,21 @@ Deno.test("callHooks: a hook is told the moment and the operation, and gets the 
   }]);
 });
 
-function failing(moment: "before" | "after" | "failed" | "always", error: unknown) {
+async function failing(moment: "before" | "after" | "failed" | "always", error: unknown) {
   const hook: Hook = () => {
     throw error;
   };
-  return callHooks(moment, calling([plugin("guard", { [`${moment}:backup`]: hook })]));
+  const plugins = [plugin("guard", { [`${moment}:backup`]: hook })];
+  const [failure] = await callHooks(moment, calling(plugins));
+  if (failure !== undefined) throw failure;
 }
 
 Deno.test("callHooks: a failure names the hook, its plugin, the reason and what it means", async () => {
   const consequences = {
     before: "backup was not started",
     after: "backup itself succeeded",
-    failed: "backup had ended before",
-    always: "backup had ended before",
+    failed: "backup had failed before",
+    always: "backup itself succeeded",
   };
   for (const moment of ["before", "after", "failed", "always"] as const) {
     await assert.rejects(failing(moment, new Error("not on Fridays")), {
@@ -121,16 +124,45 @@ Deno.test("callHooks: a signal during a hook stays a signal", async () => {
   await assert.rejects(failing("before", signal), signal);
 });
 
-Deno.test("callHooks: after a failure, no further hook of that moment is called", async () => {
-  let called = false;
-  const plugins = [
-    plugin("a", {
-      "before:*": () => {
-        throw new Error("stop");
-      },
-      "before:backup": () => void (called = true),
-    }),
-  ];
-  await assert.rejects(callHooks("before", calling(plugins)));
-  assert.equal(called, false);
+Deno.test("callHooks: the first failure at before stops the rest; afterwards all are called", async () => {
+  for (const moment of ["before", "after", "failed", "always"] as const) {
+    const called: string[] = [];
+    const throwing = (name: string): Hook => () => {
+      called.push(name);
+      throw new Error(name);
+    };
+    const plugins = [
+      plugin("a", { [`${moment}:*`]: throwing("a"), [`${moment}:backup`]: throwing("b") }),
+      plugin("b", { [`${moment}:backup`]: throwing("c") }),
+    ];
+    const failures = await callHooks(moment, calling(plugins));
+    assert.deepEqual(called, moment === "before" ? ["a"] : ["c", "b", "a"]);
+    assert.deepEqual(failures.map(({ cause }) => cause instanceof Error && cause.message), called);
+  }
+});
+
+Deno.test("runBetweenHooks: a failure that several hooks end with is told once", async () => {
+  const ended = new OperationError("Plugin a was ended");
+  const hook: Hook = () => {
+    throw ended;
+  };
+  const lines: string[] = [];
+  const run = runBetweenHooks(() => Promise.reject(new Error("not reached")), {
+    ...calling([
+      plugin("a", { "before:*": hook, "failed:*": hook, "always:*": hook }),
+      plugin("b", {
+        "failed:*": () => {
+          throw new Error("own");
+        },
+      }),
+    ]),
+    log: { error: (line: string) => void lines.push(line) } as RunLog,
+    redact: (text) => text,
+  });
+  await assert.rejects(run, {
+    message: 'The hook "before:*" of plugin a failed: Plugin a was ended; backup was not started',
+  });
+  assert.deepEqual(lines, [
+    'The hook "failed:*" of plugin b failed: own; backup had failed before',
+  ]);
 });

@@ -719,8 +719,8 @@ Deno.test("run: hooks that throw after a failure do not hide it", async () => {
   const { code, stderr } = await runWith(["work"], plugin);
   assert.equal(code, 6);
   assert.deepEqual(stderr.trim().split("\n"), [
-    '[ERROR] The hook "failed:work" of plugin worker failed: mail is down; work had ended before',
-    '[ERROR] The hook "always:work" of plugin worker failed: mail is down; work had ended before',
+    '[ERROR] The hook "failed:work" of plugin worker failed: mail is down; work had failed before',
+    '[ERROR] The hook "always:work" of plugin worker failed: mail is down; work had failed before',
     "[ERROR] Cannot work",
   ]);
   const { json } = await jsonOf(["work"], plugin);

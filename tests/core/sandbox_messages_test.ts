@@ -291,7 +291,10 @@ Deno.test("sandbox messages: data that cannot be written as JSON is told of", ()
   assert.equal(dataProblem({ twice: [twice, twice], n: 1n, d: new Date(0) }), undefined);
 });
 
-Deno.test("sandbox messages: the limit of memory can be set by the environment", () => {
+Deno.test("sandbox messages: the limits of memory and time can be set by the environment", () => {
+  const { hook, silence, load } = limitsOf({ OBSERVATORY_PLUGIN_SECONDS: "300" });
+  assert.deepEqual([hook, silence, load], [300_000, 300_000, GUEST_LIMITS.load]);
+  assert.deepEqual(limitsOf({ OBSERVATORY_PLUGIN_SECONDS: "soon" }), GUEST_LIMITS);
   assert.equal(limitsOf({}).memory, 1 << 30);
   assert.equal(limitsOf({ OBSERVATORY_PLUGIN_MEMORY_MB: "300" }).memory, 300 << 20);
   assert.equal(limitsOf({ OBSERVATORY_PLUGIN_MEMORY_MB: "none" }).memory, 1 << 30);
