@@ -3,7 +3,7 @@ import { hostname } from "node:os";
 import { type ClientTool, type Context, OperationError, type Result } from "../../core/plugin.ts";
 import { createDecoder, type Decoder, runRestore } from "../repository/decoding.ts";
 import { readIdentities } from "../repository/decryption.ts";
-import { findBackup, type Wanted } from "../repository/find.ts";
+import { type Copies, type Wanted, withBackup } from "../repository/find.ts";
 import { hashWhole } from "../repository/hashing.ts";
 import type { Manifest, StoredFile } from "../repository/manifest.ts";
 import type { Store } from "../repository/store.ts";
@@ -32,8 +32,17 @@ interface Subject {
  * @throws OperationError when it cannot be verified: that says nothing about the backup
  */
 export async function verifyBackup(ctx: Context, options: VerifyOptions): Promise<Result> {
+  return await withBackup(ctx, options, (copies) => verifyCopy(ctx, { copies, options }));
+}
+
+async function verifyCopy(
+  ctx: Context,
+  { copies: [{ backup, store }], options }: {
+    readonly copies: Copies;
+    readonly options: VerifyOptions;
+  },
+): Promise<Result> {
   const { level } = options;
-  const [{ backup, store }] = await findBackup(ctx, options);
   const { manifest, id } = backup;
   const subject: Subject = {
     store,

@@ -50,6 +50,11 @@ export const verify = command({
       placeholder: "DIR",
       help: "The directory instead of BACKUPS_DIR",
     },
+    "endpoint-url": {
+      type: "string",
+      placeholder: "URL",
+      help: "The S3 service instead of AWS_ENDPOINT_URL_S3",
+    },
     "database": {
       type: "string",
       placeholder: "NAME",
@@ -65,6 +70,7 @@ export const verify = command({
       identity,
       where,
       directory: flags["output-dir"],
+      endpointUrl: flags["endpoint-url"],
       database: database ?? context.config.get("DB_NAME") ?? "",
     });
   },
