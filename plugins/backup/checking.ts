@@ -3,7 +3,7 @@ import { OperationError } from "../../core/plugin.ts";
 import { createArchiveReader } from "../repository/archive.ts";
 import { hashWhole } from "../repository/hashing.ts";
 import type { BackupFormat, CompressionMethod } from "../repository/manifest.ts";
-import { createPlainCheck } from "../repository/plain_dump.ts";
+import { createPlainCheck, type ScriptKind } from "../repository/plain_dump.ts";
 
 /** A dump that is passed on. */
 export interface Checked {
@@ -21,16 +21,18 @@ export interface Checked {
  */
 export function checkDump(
   output: AsyncIterable<Uint8Array>,
-  { format, method, took }: {
+  { format, method, took = () => {}, script = "database" }: {
     readonly format: Exclude<BackupFormat, "directory">;
     readonly method: CompressionMethod;
-    readonly took: (bytes: number) => void;
+    readonly took?: (bytes: number) => void;
+    /** What a plain dump is a script of. */
+    readonly script?: ScriptKind;
   },
 ): Checked {
   const whole = hashWhole();
   let digest: string | undefined;
   async function* passing(): AsyncGenerator<Uint8Array> {
-    const check = await (format === "custom" ? archiveCheck() : createPlainCheck(method));
+    const check = await (format === "custom" ? archiveCheck() : createPlainCheck(method, script));
     try {
       for await (const chunk of output) {
         whole.take(chunk);
@@ -42,7 +44,10 @@ export function checkDump(
     } catch (error) {
       if (!(error instanceof OperationError) || !DAMAGED.has(error.code)) throw error;
       throw new OperationError(
-        `Cannot back up: pg_dump ended as if all were well, but ${lowered(error.message)}`,
+        `Cannot back up: ${
+          script === "database" ? "pg_dump" : "pg_dumpall"
+        } ended as if all were ` +
+          `well, but ${lowered(error.message)}`,
         { code: "dump_incomplete", cause: error },
       );
     } finally {

@@ -1,6 +1,7 @@
 /** Roles and tablespaces, which belong to the cluster and are in no dump of a database. */
 import type { Context } from "../../core/plugin.ts";
 import type { StoredFile } from "../repository/manifest.ts";
+import { checkDump } from "./checking.ts";
 import { startDump } from "./dump.ts";
 import type { Prepared } from "./make.ts";
 import { encrypt } from "./write.ts";
@@ -22,8 +23,13 @@ export async function writeGlobals(
     name,
     stallTimeout: options.stallTimeout,
   });
+  const { output } = checkDump(dump.output, {
+    format: "plain",
+    method: "none",
+    script: "database cluster",
+  });
   const encrypted = options.recipients.length > 0;
-  const data = encrypted ? await encrypt(dump.output, options.recipients) : dump.output;
+  const data = encrypted ? await encrypt(output, options.recipients) : output;
   return await workspace.store(`${id}.globals.sql${encrypted ? ".age" : ""}`, data, {
     estimate: ESTIMATE,
   });

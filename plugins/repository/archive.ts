@@ -7,6 +7,7 @@
  * `pg_restore --list`. What tells is its table of contents, which names every block that follows.
  */
 import { OperationError } from "../../core/plugin.ts";
+import { createPieces, type Pieces } from "./pieces.ts";
 import type { CompressionMethod } from "./manifest.ts";
 
 /** What an archive says of itself. */
@@ -56,124 +57,18 @@ const DIRECTORY = [3, 5];
 const DATA_BLOCK = 1;
 const LARGE_OBJECTS_BLOCK = 3;
 const METHODS: readonly CompressionMethod[] = ["none", "gzip", "lz4", "zstd"];
-/** No name, statement or list of an archive is longer; a longer one is no archive. */
+/** No statement, list or piece of data of an archive is longer; a longer one is no archive. */
 const LONGEST = 1 << 30;
+/** Nor is a name: names are kept in memory. */
+const LONGEST_NAME = 1 << 20;
 
 /** Makes a reader of a custom archive, or of a directory's `toc.dat`. */
 export function createArchiveReader(): ArchiveReader {
-  const input = createInput();
-  const reading = readArchive(input);
-  let over: ArchiveFacts | undefined;
-  const advance = () => {
-    const step = reading.next();
-    if (step.done === true) over = step.value;
-  };
-  advance();
-  return {
-    push(bytes) {
-      if (bytes.length === 0) return;
-      if (over !== undefined) throw bad("more follows where it should end");
-      input.give(bytes);
-      advance();
-    },
-    end() {
-      input.finish();
-      if (over === undefined) advance();
-      if (over === undefined) throw new Error("The reader of an archive waits after its end");
-      return over;
-    },
-  };
-}
-
-interface Input {
-  give(bytes: Uint8Array): void;
-  finish(): void;
-  /** How many bytes have been taken. */
-  readonly position: number;
-  take(count: number): Generator<void, Uint8Array>;
-  skip(count: number): Generator<void, void>;
-  /** Skips what is there now. */
-  skipChunk(): Generator<void, void>;
-  /**
-   * Skips the pieces that lie whole in what is there now, each behind its length; true when the last
-   * one, which is empty, was among them. A dump may hold one for each row.
-   */
-  skipPieces(intSize: number): boolean;
-  /** Whether there is nothing more. */
-  atEnd(): Generator<void, boolean>;
-}
-
-const NOTHING = new Uint8Array();
-
-function createInput(): Input {
-  let chunk: Uint8Array = NOTHING;
-  let finished = false;
-  let position = 0;
-  function* more(): Generator<void, void> {
-    if (finished) throw truncated(position);
-    yield;
-    if (chunk.length === 0) throw truncated(position);
-  }
-  function* skip(count: number): Generator<void, void> {
-    for (let left = count; left > 0;) {
-      if (chunk.length === 0) yield* more();
-      const taken = Math.min(left, chunk.length);
-      chunk = chunk.subarray(taken);
-      left -= taken;
-      position += taken;
-    }
-  }
-  return {
-    give: (bytes) => chunk = bytes,
-    finish: () => finished = true,
-    get position() {
-      return position;
-    },
-    skip,
-    *skipChunk() {
-      yield* skip(chunk.length);
-    },
-    skipPieces(intSize) {
-      let at = 0;
-      let over = false;
-      while (!over && at + intSize < chunk.length) {
-        let length = 0;
-        for (let index = intSize; index > 0; index--) {
-          length = length * 256 + (chunk[at + index] ?? 0);
-        }
-        const next = at + 1 + intSize + length;
-        // What is no length is told where single pieces are read.
-        if (next > chunk.length || chunk[at] !== 0) break;
-        at = next;
-        over = length === 0;
-      }
-      chunk = chunk.subarray(at);
-      position += at;
-      return over;
-    },
-    *take(count) {
-      if (chunk.length < count) {
-        // It lies in several chunks.
-        const all = new Uint8Array(count);
-        for (let done = 0; done < count;) {
-          if (chunk.length === 0) yield* more();
-          const part = chunk.subarray(0, count - done);
-          all.set(part, done);
-          done += part.length;
-          yield* skip(part.length);
-        }
-        return all;
-      }
-      const taken = chunk.subarray(0, count);
-      yield* skip(count);
-      return taken;
-    },
-    *atEnd() {
-      if (chunk.length > 0) return false;
-      if (!finished) yield;
-      return chunk.length === 0;
-    },
-  };
+  const pieces = createPieces(readArchive, {
+    tooMuch: () => bad("more follows where it should end"),
+    tooLittle: truncated,
+  });
+  return { push: pieces.push, end: pieces.end };
 }
 
 interface Head {
@@ -183,7 +78,7 @@ interface Head {
   readonly custom: boolean;
 }
 
-function* readArchive(input: Input): Generator<void, ArchiveFacts> {
+function* readArchive(input: Pieces): Generator<void, ArchiveFacts> {
   const decoder = new TextDecoder();
   if (decoder.decode(yield* input.take(MAGIC.length)) !== MAGIC) {
     throw bad("it does not begin as pg_dump's archives do");
@@ -238,24 +133,25 @@ interface Readers {
   readonly text: () => Generator<void, string>;
 }
 
-function* readEntry(input: Input, { head, int, text }: Readers): Generator<void, ArchiveEntry> {
+function* readEntry(input: Pieces, { head, int, text }: Readers): Generator<void, ArchiveEntry> {
   const id = yield* int();
   const hasData = (yield* int()) !== 0;
+  const skipText = () => skipOptionalText(input, head);
   // The object identifiers of its catalogue and of itself.
-  yield* text();
-  yield* text();
+  yield* skipText();
+  yield* skipText();
   const tag = yield* text();
   const kind = yield* text();
   // Its section, and the statements that make it, drop it and copy its data.
   yield* int();
-  for (let statement = 0; statement < 3; statement++) yield* text();
+  for (let statement = 0; statement < 3; statement++) yield* skipText();
   const schema = yield* text();
-  yield* text(); // tablespace
-  if (head.version >= 114) yield* text(); // access method
+  yield* skipText(); // tablespace
+  if (head.version >= 114) yield* skipText(); // access method
   if (head.version >= 116) yield* int(); // kind of relation
   const owner = yield* text();
-  yield* text(); // whether it has OIDs
-  while ((yield* readOptionalText(input, head)) !== null);
+  yield* skipText(); // whether it has OIDs
+  while (yield* skipText()); // what it depends on
   let file = "";
   if (head.custom) yield* input.skip(1 + head.offsetSize);
   else file = yield* text();
@@ -263,7 +159,7 @@ function* readEntry(input: Input, { head, int, text }: Readers): Generator<void,
 }
 
 function* readBlocks(
-  input: Input,
+  input: Pieces,
   { entries, head, int }: {
     readonly entries: readonly ArchiveEntry[];
     readonly head: Head;
@@ -277,7 +173,7 @@ function* readBlocks(
     // pg_dump of 16 and newer writes the table of contents once more behind the data, where its
     // output is a file that it was not told the name of.
     if (missing.size === 0) {
-      yield* input.skipChunk();
+      yield* input.skipPiece();
       continue;
     }
     const [kind] = yield* input.take(1);
@@ -294,11 +190,18 @@ function* readBlocks(
 
 /** Pieces, each behind its length, until one of length 0. */
 function* skipData(
-  input: Input,
+  input: Pieces,
   { head, int }: { readonly head: Head; readonly int: () => Generator<void, number> },
 ): Generator<void, void> {
   for (;;) {
-    if (input.skipPieces(head.intSize)) return;
+    let over = false;
+    // A dump may hold one piece for each row: what is there now is gone through at once.
+    input.now((bytes) => {
+      const whole = wholePieces(bytes, head);
+      over = whole.over;
+      return whole.length;
+    });
+    if (over) return;
     const length = yield* int();
     if (length === 0) return;
     if (length < 0 || length > LONGEST) throw bad(`a piece has ${length} bytes`);
@@ -306,7 +209,25 @@ function* skipData(
   }
 }
 
-function* readInt(input: Input, { intSize }: Head): Generator<void, number> {
+/** How many bytes of these are whole pieces, and whether the last one, which is empty, is among them. */
+function wholePieces(
+  bytes: Uint8Array,
+  { intSize }: Head,
+): { readonly length: number; readonly over: boolean } {
+  let at = 0;
+  while (at + intSize < bytes.length) {
+    let length = 0;
+    for (let index = intSize; index > 0; index--) length = length * 256 + (bytes[at + index] ?? 0);
+    const next = at + 1 + intSize + length;
+    // What is no length is told where single pieces are read.
+    if (next > bytes.length || bytes[at] !== 0) break;
+    at = next;
+    if (length === 0) return { length: at, over: true };
+  }
+  return { length: at, over: false };
+}
+
+function* readInt(input: Pieces, { intSize }: Head): Generator<void, number> {
   const bytes = yield* input.take(1 + intSize);
   let value = 0;
   for (let index = intSize; index > 0; index--) value = value * 256 + (bytes[index] ?? 0);
@@ -314,18 +235,22 @@ function* readInt(input: Input, { intSize }: Head): Generator<void, number> {
 }
 
 function* readText(
-  input: Input,
+  input: Pieces,
   { head, decoder }: { readonly head: Head; readonly decoder: TextDecoder },
 ): Generator<void, string> {
-  const bytes = yield* readOptionalText(input, head);
-  return bytes === null ? "" : decoder.decode(bytes);
+  const length = yield* readInt(input, head);
+  if (length < 0) return "";
+  if (length > LONGEST_NAME) throw bad(`a name has ${length} bytes`);
+  return decoder.decode(yield* input.take(length));
 }
 
-function* readOptionalText(input: Input, head: Head): Generator<void, Uint8Array | null> {
+/** Passes over a text; returns whether there was one. */
+function* skipOptionalText(input: Pieces, head: Head): Generator<void, boolean> {
   const length = yield* readInt(input, head);
-  if (length < 0) return null;
+  if (length < 0) return false;
   if (length > LONGEST) throw bad(`a text has ${length} bytes`);
-  return yield* input.take(length);
+  yield* input.skip(length);
+  return true;
 }
 
 function bad(reason: string): OperationError {

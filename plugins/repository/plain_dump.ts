@@ -1,10 +1,14 @@
 /**
- * Plain dumps, checked as they flow by: pg_dump's begin and end with lines of their own, and a
- * compressed one is decompressed for them. Without the last line something is missing.
+ * Scripts of pg_dump and pg_dumpall, checked as they flow by: they begin and end with lines of their
+ * own, and a compressed one is decompressed for them. Without its last lines something is missing.
  */
 import type { Transform } from "node:stream";
 import { OperationError } from "../../core/plugin.ts";
 import type { CompressionMethod } from "./manifest.ts";
+import { followFrames } from "./zstd.ts";
+
+/** What a script holds: one database, or the roles and tablespaces of all of them. */
+export type ScriptKind = "database" | "database cluster";
 
 /** Checks one dump. */
 export interface PlainCheck {
@@ -20,15 +24,16 @@ export interface PlainCheck {
   drop(): void;
 }
 
-const LAST_LINE = "-- PostgreSQL database dump complete";
-const FIRST_LINE = "-- PostgreSQL database dump";
-/** `\unrestrict` and empty lines follow the last line. */
-const TAIL_BYTES = 1024;
-const HEAD_BYTES = 256;
+/** More than what precedes the first statement, and what follows the last one. */
+const HEAD_BYTES = 512;
+const TAIL_BYTES = 512;
 
 /** Makes a check; a method that it cannot decompress is a mistake of the caller's. */
-export async function createPlainCheck(method: CompressionMethod): Promise<PlainCheck> {
-  const text = createText();
+export async function createPlainCheck(
+  method: CompressionMethod,
+  kind: ScriptKind = "database",
+): Promise<PlainCheck> {
+  const text = createText(kind);
   if (method === "none") {
     return {
       push: (bytes) => Promise.resolve(text.take(bytes)),
@@ -39,6 +44,7 @@ export async function createPlainCheck(method: CompressionMethod): Promise<Plain
   const { createGunzip, createZstdDecompress } = await import("node:zlib");
   if (method === "lz4") throw new Error("A plain dump that lz4 has compressed cannot be checked");
   const decoder: Transform = method === "gzip" ? createGunzip() : createZstdDecompress();
+  const frames = method === "zstd" ? followFrames() : undefined;
   let failure: OperationError | undefined;
   const over = new Promise<void>((resolve) => {
     decoder.on("data", (bytes: Uint8Array) => text.take(bytes));
@@ -52,6 +58,7 @@ export async function createPlainCheck(method: CompressionMethod): Promise<Plain
   return {
     async push(bytes) {
       if (failure !== undefined) throw failure;
+      frames?.push(bytes);
       if (decoder.write(bytes)) return;
       await Promise.race([over, new Promise<void>((resolve) => decoder.once("drain", resolve))]);
     },
@@ -59,13 +66,14 @@ export async function createPlainCheck(method: CompressionMethod): Promise<Plain
       decoder.end();
       await over;
       if (failure !== undefined) throw failure;
+      frames?.end();
       text.end();
     },
     drop: () => void decoder.destroy(),
   };
 }
 
-function createText(): { take(bytes: Uint8Array): void; end(): void } {
+function createText(kind: ScriptKind): { take(bytes: Uint8Array): void; end(): void } {
   let head = new Uint8Array();
   let tail = new Uint8Array();
   return {
@@ -77,15 +85,27 @@ function createText(): { take(bytes: Uint8Array): void; end(): void } {
     },
     end() {
       const decoder = new TextDecoder();
-      if (!decoder.decode(head).includes(FIRST_LINE)) {
+      const begin = decoder.decode(head);
+      const first = `--\n-- PostgreSQL ${kind} dump\n--\n\n`;
+      if (!begin.startsWith(first)) {
+        if (first.startsWith(begin)) throw brokenOff(kind);
         throw damaged("it does not begin as pg_dump's scripts do");
       }
-      if (decoder.decode(tail).includes(LAST_LINE)) return;
-      throw new OperationError(`The dump breaks off: its last line, "${LAST_LINE}", is missing`, {
-        code: "truncated_archive",
-      });
+      // A row may hold such a line, but no line end before it.
+      const last = `\n--\n-- PostgreSQL ${kind} dump complete\n--\n\n`;
+      const [, key] = /^\\restrict (\w+)$/m.exec(begin) ?? [];
+      // Since 2025 meta-commands are forbidden in between; pg_dumpall allows them before its last line.
+      const after = key === undefined || kind !== "database" ? "" : `\\unrestrict ${key}\n\n`;
+      if (!decoder.decode(tail).endsWith(`${last}${after}`)) throw brokenOff(kind);
     },
   };
+}
+
+function brokenOff(kind: ScriptKind): OperationError {
+  return new OperationError(
+    `The dump breaks off: its last line, "-- PostgreSQL ${kind} dump complete", is missing`,
+    { code: "truncated_archive" },
+  );
 }
 
 function joined(first: Uint8Array, second: Uint8Array): Uint8Array<ArrayBuffer> {

