@@ -95,7 +95,8 @@ export async function loadPlugins(
     byPlugin,
     statuses,
     tree: buildCommandTree([...builtIns, ...plugins]),
-    check: async (found) => checked(await load(found, { ...options, locked }), builtIns),
+    check: async (found) =>
+      checked(await load(found, { ...options, locked, anew: true }), builtIns),
     async close() {
       await Promise.all(guests.map((guest) => guest.end()));
       options.cache.close();
@@ -136,6 +137,8 @@ interface Loaded {
 type Loading = LoadOptions & {
   /** The directories of plugins. */
   readonly locked: ReadonlySet<string>;
+  /** Whether it is tried although it has just failed. */
+  readonly anew?: boolean;
 };
 
 async function load(found: FoundPlugin, options: Loading): Promise<Loaded> {
@@ -197,17 +200,31 @@ async function declarationOf(
   options: Loading,
 ): Promise<{ hash: string; declaration: PluginDeclaration }> {
   const { preparePlugin, unchangedHash } = await import("./sandbox/prepare.ts");
+  const { cache } = options;
   const known = unchangedHash(found, options);
-  const remembered = known && rememberedDeclaration(options.cache.declarationOf(known));
+  const remembered = known && rememberedDeclaration(cache.recall("declaration", known));
   if (known && remembered) return { hash: known, declaration: remembered };
   const prepared = await preparePlugin(found, options);
+  const { hash } = prepared;
   for (const warning of prepared.warnings) options.debug(warning);
-  const { startGuest } = await import("./sandbox/worker.ts");
-  // It is given nothing yet: what it needs is not known before it has told.
-  const guest = await startGuest({ ...options, locked: [], name: found.name, plugin: prepared });
-  await guest.end();
-  options.cache.rememberDeclaration(prepared.hash, guest.declaration);
-  return { hash: prepared.hash, declaration: guest.declaration };
+  const [{ startGuest }, { keepFailure, keptFailure }] = await Promise.all([
+    import("./sandbox/worker.ts"),
+    import("./sandbox/failures.ts"),
+  ]);
+  const failure = options.anew === true
+    ? undefined
+    : keptFailure(cache, { hash, path: found.path });
+  if (failure !== undefined) throw failure;
+  try {
+    // It is given nothing yet: what it needs is not known before it has told.
+    const guest = await startGuest({ ...options, locked: [], name: found.name, plugin: prepared });
+    await guest.end();
+    cache.remember("declaration", hash, guest.declaration);
+    return { hash, declaration: guest.declaration };
+  } catch (error) {
+    keepFailure(cache, { hash, error });
+    throw error;
+  }
 }
 
 /** The worker of one plugin, started when it is first needed. */

@@ -14,16 +14,19 @@ import {
 /** Milliseconds that what nothing refers to is kept: a run may just be loading it. */
 const KEPT = 24 * 60 * 60 * 1000;
 
+/** What a plugin declares, or why it could not be loaded. */
+export type Remembered = "declaration" | "failure";
+
 /** Where prepared plugins are kept. */
 export interface PluginCache {
   /** The directories that are used so far, without links: the permissions of no plugin may reach there. */
   directories(): readonly string[];
   /** Why nothing is kept from run to run; undefined as long as everything is. */
   unusable(): string | undefined;
-  /** What was remembered of a plugin's declaration; undefined when nothing was, or not unchanged. */
-  declarationOf(hash: string): unknown;
-  /** Remembers what a plugin declares: JSON, by the hash of its sources. */
-  rememberDeclaration(hash: string, declaration: unknown): void;
+  /** What was remembered of a plugin; undefined when nothing was, or not unchanged. */
+  recall(what: Remembered, hash: string): unknown;
+  /** Remembers JSON by the hash of a plugin's sources. */
+  remember(what: Remembered, hash: string, value: unknown): void;
   /** Removes what is not kept; safe to call twice. */
   close(): void;
   /** What was noted under a key: JSON that somebody else may have written. */
@@ -82,11 +85,12 @@ export function openPluginCache(
   return {
     directories: () => [kept(), own].filter((path) => path !== undefined),
     unusable: () => failure ?? opened?.unusable,
-    declarationOf: (hash) => find((root) => readDeclaration(root, hash)),
-    rememberDeclaration(hash, declaration) {
-      const json = JSON.stringify(declaration);
+    recall: (what, hash) =>
+      find((root) => readRemembered(join(root, `${hash}.${what}.json`), hash)),
+    remember(what, hash, value) {
+      const json = JSON.stringify(value);
       const text = JSON.stringify({ sum: sumOf(`${hash}\n${json}`), json });
-      store((root) => writeWhole(join(root, `${hash}.declaration.json`), text));
+      store((root) => writeWhole(join(root, `${hash}.${what}.json`), text));
     },
     noteOf: (key) => find((root) => readJson(join(root, `${key}.note.json`))),
     note(key, note) {
@@ -160,8 +164,8 @@ function verified(
   return directory;
 }
 
-function readDeclaration(root: string, hash: string): unknown {
-  const found = readJson(join(root, `${hash}.declaration.json`));
+function readRemembered(path: string, hash: string): unknown {
+  const found = readJson(path);
   if (typeof found !== "object" || found === null) return undefined;
   if (!("json" in found) || typeof found.json !== "string" || !("sum" in found)) return undefined;
   return found.sum === sumOf(`${hash}\n${found.json}`) ? JSON.parse(found.json) : undefined;
@@ -187,7 +191,7 @@ function dropUnused(root: string): void {
   }
   for (const name of names) {
     const path = join(root, name);
-    const subject = name.replace(/\.declaration\.json$/, "");
+    const subject = name.replace(/\.(declaration|failure)\.json$/, "");
     if (!used.has(subject) && Date.now() - (lstat(path)?.mtime?.getTime() ?? Infinity) > KEPT) {
       removeIfThere(path);
     }

@@ -1,6 +1,7 @@
 /** Plugins that take time, memory or the processor, in the real program: denial of service. */
 
 import assert from "assert";
+import { join } from "node:path";
 import { forEachKind } from "../program.ts";
 import { hooking, saying } from "./plugin_sources.ts";
 import { project } from "./project.ts";
@@ -157,8 +158,8 @@ forEachKind(
       "plugins/loops.ts": "for (;;);\nexport default 1;\n",
       "plugins/sound.ts": saying("sound"),
     });
-    const run = (...args: string[]) =>
-      given.run(args, { env: { PLUGINS_DIR: "plugins" }, timeoutMs: 30_000 });
+    const env = { PLUGINS_DIR: "plugins", XDG_CACHE_HOME: join(given.directory, "caches") };
+    const run = (...args: string[]) => given.run(args, { env, timeoutMs: 30_000 });
     const reason = /Plugin loops did not come to an end within 5 s, and was ended/;
     const list = await run("plugin", "list", "--json");
     assert.equal(list.code, 0);
@@ -186,6 +187,13 @@ forEachKind(
     }
     const alone = await run("help", "--no-plugins");
     assert.deepEqual([alone.code, alone.stderr], [0, ""]);
+    // Each of them would have taken 5 s, but for the first.
+    const told = await run("plugin", "list");
+    assert.match(told.stdout, /within 5 s, and was ended, \d+ s ago$/m);
+    assert.match(told.stdout, /observatory plugin check .*\/plugins\/loops\.ts$/m);
+    const anew = await run("plugin", "check", "plugins/loops.ts");
+    assert.equal(anew.code, 3);
+    assert.doesNotMatch(anew.stderr, / ago/);
   },
 );
 

@@ -1,6 +1,8 @@
 import assert from "assert";
 import { join } from "node:path";
+import { OperationError } from "../../core/plugin.ts";
 import { openPluginCache } from "../../core/sandbox/cache.ts";
+import { keepFailure, keptFailure } from "../../core/sandbox/failures.ts";
 import { preparePlugin } from "../../core/sandbox/prepare.ts";
 import { PROJECT } from "../../tasks/build.ts";
 import { withPlugins } from "./plugin_bench.ts";
@@ -205,7 +207,7 @@ Deno.test("cache: it is at XDG_CACHE_HOME, else below HOME, else of this run alo
     const home = join(path, "home");
     const at = (env: Record<string, string>) => {
       const cache = openPluginCache(env);
-      cache.rememberDeclaration(HASH, {});
+      cache.remember("declaration", HASH, {});
       const directories = cache.directories();
       const unusable = cache.unusable();
       cache.close();
@@ -242,8 +244,8 @@ Deno.test("cache: where it cannot be written to, this run has a directory of its
       assert.ok(!directory.startsWith(bench.caches));
       assert.match(String(blocked.unusable()), /plugins" cannot be written to: no such file/);
       assert.deepEqual((await preparePlugin(plugin, { cache: blocked })).directory, directory);
-      blocked.rememberDeclaration(HASH, [1]);
-      assert.deepEqual(blocked.declarationOf(HASH), [1]);
+      blocked.remember("declaration", HASH, [1]);
+      assert.deepEqual(blocked.recall("declaration", HASH), [1]);
     } finally {
       blocked.close();
       await Deno.rename(`${root}.away`, root);
@@ -257,23 +259,23 @@ Deno.test("cache: declarations are remembered as they were, or not at all", asyn
   await withFolder({}, async ({ path }) => {
     const cache = openPluginCache({ XDG_CACHE_HOME: path });
     const other = "1".repeat(64);
-    assert.equal(cache.declarationOf(HASH), undefined);
-    cache.rememberDeclaration(HASH, { name: "vacuum", commands: ["a"] });
-    assert.deepEqual(cache.declarationOf(HASH), { name: "vacuum", commands: ["a"] });
-    assert.equal(cache.declarationOf(other), undefined);
+    assert.equal(cache.recall("declaration", HASH), undefined);
+    cache.remember("declaration", HASH, { name: "vacuum", commands: ["a"] });
+    assert.deepEqual(cache.recall("declaration", HASH), { name: "vacuum", commands: ["a"] });
+    assert.equal(cache.recall("declaration", other), undefined);
     const again = openPluginCache({ XDG_CACHE_HOME: path });
-    assert.deepEqual(again.declarationOf(HASH), { name: "vacuum", commands: ["a"] });
+    assert.deepEqual(again.recall("declaration", HASH), { name: "vacuum", commands: ["a"] });
     const file = (hash: string) => join(path, "observatory/plugins", `${hash}.declaration.json`);
     const text = await Deno.readTextFile(file(HASH));
     for (
       const changed of [text.replace("vacuum", "vacuun"), text.slice(1), "", "{}", "null", "1"]
     ) {
       await Deno.writeTextFile(file(HASH), changed);
-      assert.equal(cache.declarationOf(HASH), undefined, changed);
+      assert.equal(cache.recall("declaration", HASH), undefined, changed);
     }
     // Another plugin's declaration is none of this one's.
     await Deno.writeTextFile(file(other), text);
-    assert.equal(cache.declarationOf(other), undefined);
+    assert.equal(cache.recall("declaration", other), undefined);
   });
 });
 
@@ -283,8 +285,8 @@ Deno.test("cache: what no plugin refers to any longer goes after a day", async (
     async (bench) => {
       const first = await bench.prepare("a.ts");
       const gone = await bench.prepare("gone.ts");
-      bench.cache.rememberDeclaration(first.hash, 1);
-      bench.cache.rememberDeclaration(gone.hash, 2);
+      bench.cache.remember("declaration", first.hash, 1);
+      bench.cache.remember("declaration", gone.hash, 2);
       await Deno.remove(join(bench.path, "gone.ts"));
       const root = join(bench.caches, "observatory", "plugins");
       bench.write({ "a.ts": "export default 3;" });
@@ -373,4 +375,39 @@ Deno.test("cache: what is unchanged needs neither the parser nor the stripper", 
       });
     },
   );
+});
+
+Deno.test("failures: what took time is kept for a while, anything else is not", async () => {
+  await withPlugins({}, ({ cache }) => {
+    const kept = (hash: string) => keptFailure(cache, { hash, path: "/p/vacuum.ts" });
+    const hung = new OperationError("Plugin vacuum did not end", { code: "plugin_hung" });
+    keepFailure(cache, { hash: HASH, error: new OperationError("no", { code: "plugin_failed" }) });
+    keepFailure(cache, { hash: HASH, error: new TypeError("no") });
+    assert.equal(kept(HASH), undefined);
+    keepFailure(cache, { hash: HASH, error: hung });
+    const failure = kept(HASH);
+    assert.equal(failure?.code, "plugin_hung");
+    assert.match(failure?.message ?? "", /^Plugin vacuum did not end, 1 s ago$/);
+    assert.match(failure?.hint ?? "", /observatory plugin check \/p\/vacuum\.ts$/);
+    assert.equal(kept("b".repeat(64)), undefined);
+    const { code, message } = hung;
+    for (
+      const value of [
+        null,
+        "text",
+        { code, message },
+        { code, message, at: "now" },
+        { code, message: 1, at: Date.now() },
+        { code: "plugin_refused", message, at: Date.now() },
+        { code, message, at: Date.now() - 11 * 60_000 },
+        { code, message, at: Date.now() + 60_000 },
+      ]
+    ) {
+      cache.remember("failure", HASH, value);
+      assert.equal(kept(HASH), undefined, JSON.stringify(value));
+    }
+    cache.remember("failure", HASH, { code, message, at: Date.now() - 5 * 60_000 });
+    assert.match(kept(HASH)?.message ?? "", /, 5 min ago$/);
+    return Promise.resolve();
+  });
 });
