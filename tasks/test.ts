@@ -1,7 +1,7 @@
 /**
  * Runs the tests: `deno task test [PATH…] [--filter NAME]`, with any further
- * flag of `deno test`. It starts one server for all of them, compiles the
- * program once, and tells on the last line how many passed and failed.
+ * flag of `deno test`. It starts one server of PostgreSQL and one of S3 for all of
+ * them, compiles the program once, and tells on the last line how many passed and failed.
  */
 
 import {
@@ -10,9 +10,11 @@ import {
   compiledProgram,
 } from "../tests/compiled_program.ts";
 import { openDatabase, TEST_SERVER_VARIABLE } from "../tests/database.ts";
+import { addressText, bucketsIn, TEST_S3_VARIABLE } from "../tests/s3.ts";
 import { PROJECT } from "./build.ts";
 import { startServer } from "./server.ts";
 import type { Server } from "./server.ts";
+import { type S3Server, startS3Server } from "./s3_server.ts";
 
 /** How many tests ended in which way. */
 export interface Counts {
@@ -21,8 +23,8 @@ export interface Counts {
   readonly skipped: number;
 }
 
-/** What a developer's shell may hold that would lead the tests to another database. */
-const FOREIGN_VARIABLES = /^(PG[A-Z]|DB_|DATABASE_URL$)/;
+/** What a developer's shell may hold that would lead the tests to another database or bucket. */
+const FOREIGN_VARIABLES = /^(PG[A-Z]|DB_|DATABASE_URL$|AWS_|S3_BACKUP_)/;
 
 async function main(args: readonly string[]): Promise<number> {
   // Ctrl-C reaches `deno test` as well; what is left here is to stop the server.
@@ -32,16 +34,21 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const program = await compiledProgram();
   await using server = await startServer();
+  await using s3 = await startS3Server();
+  if (s3.kind === "fauxqs") {
+    say("The tests of S3 run against fauxqs alone, which checks no signatures: no versitygw here");
+  }
   const env = {
     // Most tests wait for a server or a program, so more of them run than there are processors.
     DENO_JOBS: String(2 * navigator.hardwareConcurrency),
     ...ownEnvironment(),
     [TEST_SERVER_VARIABLE]: server.url(),
+    [TEST_S3_VARIABLE]: addressText(s3),
     [BINARY_VARIABLE]: program.path ?? "",
     [BINARY_MISSING_VARIABLE]: program.missing ?? "",
   };
   const { output, code } = await runTests(args, env);
-  const left = interrupted ? [] : await whatIsLeft(server);
+  const left = interrupted ? [] : [...await whatIsLeft(server), ...await whatIsKept(s3)];
   if (left.length > 0) say(`The tests have left behind: ${left.join(", ")}`);
   const counts = countsOf(output, code);
   const skippedInCi = Deno.env.get("CI") === "true" && counts.skipped > 0;
@@ -118,6 +125,11 @@ async function whatIsLeft(server: Server): Promise<string[]> {
      ORDER BY 1`,
   );
   return rows.map((row) => row.what);
+}
+
+/** The buckets that the tests have made and not removed. */
+async function whatIsKept(s3: S3Server): Promise<string[]> {
+  return (await bucketsIn(s3)).map((name) => `bucket ${name}`);
 }
 
 function say(line: string): void {
