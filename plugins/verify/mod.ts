@@ -6,7 +6,8 @@ const verify = command({
   summary: "Verify the connection, the server and everything that operations need",
   description:
     "Each check is ok, a warning, failed or, where it cannot be made, skipped; what is wrong is " +
-    "told with its remedy. Nothing is changed. The exit code is 3 when a check has failed, with " +
+    "told with its remedy. Nothing is changed; in the bucket of S3_BACKUP_BUCKET objects of its own " +
+    "are written and removed again. The exit code is 3 when a check has failed, with " +
     "--strict also after warnings, and 5 when the server cannot be reached or rejects the login.\n\n" +
     `The checks: ${CHECK_NAMES.join(", ")}.`,
   examples: [

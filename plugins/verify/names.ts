@@ -12,6 +12,7 @@ export const CHECK_NAMES = [
   "client-tools",
   "backups-dir",
   "disk-space",
+  "s3",
   "clock",
   "connections",
   "transaction-ids",

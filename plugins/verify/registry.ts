@@ -8,6 +8,7 @@ import { migrations } from "./migrations.ts";
 import type { CheckName } from "./names.ts";
 import { plugins } from "./plugins.ts";
 import { rights } from "./rights.ts";
+import { s3 } from "./s3.ts";
 import { connection, query, version, writes } from "./server.ts";
 import { checksums, collation, encoding } from "./storage.ts";
 import { timescaledb } from "./timescale.ts";
@@ -24,6 +25,7 @@ export const CHECKS: Readonly<Record<CheckName, Check>> = {
   "client-tools": clientTools,
   "backups-dir": backupsDirectory,
   "disk-space": diskSpace,
+  "s3": s3,
   "clock": clock,
   "connections": connections,
   "transaction-ids": transactionIds,
