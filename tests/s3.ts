@@ -71,7 +71,11 @@ export interface TestBucket extends AsyncDisposable {
   objects(): Promise<SeenObject[]>;
   /** The keys of the multipart uploads that are not finished; fauxqs tells none. */
   uploads(): Promise<string[]>;
-  put(key: string, contents: string | Uint8Array): Promise<void>;
+  put(
+    key: string,
+    contents: string | Uint8Array,
+    metadata?: Readonly<Record<string, string>>,
+  ): Promise<void>;
   /** One object whole, with its metadata. */
   read(key: string): Promise<{ bytes: Uint8Array; metadata: Record<string, string> }>;
   delete(key: string): Promise<void>;
@@ -143,8 +147,10 @@ export async function freshBucket(options: BucketOptions = {}): Promise<TestBuck
     },
     objects,
     uploads: async () => (await unfinished()).map(({ Key }) => Key),
-    async put(Key, contents) {
-      await client.send(new PutObjectCommand({ Bucket, Key, Body: contents }));
+    async put(Key, contents, Metadata) {
+      await client.send(
+        new PutObjectCommand({ Bucket, Key, Body: contents, ...(Metadata && { Metadata }) }),
+      );
     },
     async read(Key) {
       const { Body, Metadata = {} } = await client.send(new GetObjectCommand({ Bucket, Key }));

@@ -14,6 +14,7 @@ export type S3 = Pick<
   | "HeadObjectCommand"
   | "ListMultipartUploadsCommand"
   | "ListObjectsV2Command"
+  | "ListPartsCommand"
   | "PutObjectCommand"
   | "S3Client"
   | "UploadPartCommand"

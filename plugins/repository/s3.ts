@@ -35,7 +35,7 @@ export async function s3Store(options: BucketOptions): Promise<S3Store> {
     bucket,
     key: (name) => `${prefix}${name}`,
     titleOf: (each) => `s3://${name}/${prefix}${each}`,
-    list: () => listObjects(store),
+    list: (beginning = "") => listObjects(store, beginning),
     read: (each, range) =>
       readObject(bucket, { key: store.key(each), title: store.titleOf(each), range }),
     readTexts: (names) => readTexts(store, names),
@@ -46,7 +46,10 @@ export async function s3Store(options: BucketOptions): Promise<S3Store> {
   return store;
 }
 
-async function listObjects({ bucket, title }: S3Store): Promise<StoredObject[]> {
+async function listObjects(
+  { bucket, title }: S3Store,
+  beginning: string,
+): Promise<StoredObject[]> {
   const { settings: { bucket: name, prefix } } = bucket;
   const found: StoredObject[] = [];
   const pages = new Set<string>();
@@ -55,7 +58,7 @@ async function listObjects({ bucket, title }: S3Store): Promise<StoredObject[]> 
       client.send(
         new sdk.ListObjectsV2Command({
           Bucket: name,
-          Prefix: prefix,
+          Prefix: `${prefix}${beginning}`,
           // A key may hold what XML cannot.
           EncodingType: "url",
           ...(token === undefined ? {} : { ContinuationToken: token }),
@@ -65,7 +68,7 @@ async function listObjects({ bucket, title }: S3Store): Promise<StoredObject[]> 
     const plain = (key: string) => page.EncodingType === "url" ? decoded(key) : key;
     for (const { Key, Size = 0, LastModified } of page.Contents ?? []) {
       const key = Key === undefined ? "" : plain(Key);
-      if (!key.startsWith(prefix)) continue;
+      if (!key.startsWith(`${prefix}${beginning}`)) continue;
       const object = key.slice(prefix.length);
       if (!isOurs(object)) continue;
       found.push({ name: object, size: Size, modified: LastModified?.getTime() ?? 0 });

@@ -1,6 +1,7 @@
 /** How a command opens the places where backups are kept. */
-import { type Context, OperationError } from "../../core/plugin.ts";
+import type { Context } from "../../core/plugin.ts";
 import { localStore } from "./local_store.ts";
+import { namesBucket } from "./s3_settings.ts";
 import type { Store } from "./store.ts";
 
 /** Where a command looks. */
@@ -36,7 +37,7 @@ export async function withStores<T>(
 
 function wanted({ config }: Surroundings, { where }: Places): Store["kind"][] {
   if (where !== undefined) return [where];
-  return config.get("S3_BACKUP_BUCKET") === undefined ? ["local"] : ["local", "s3"];
+  return namesBucket(config) ? ["local", "s3"] : ["local"];
 }
 
 /**
@@ -46,23 +47,15 @@ function wanted({ config }: Surroundings, { where }: Places): Store["kind"][] {
  */
 export async function openStore(
   context: Surroundings,
-  { where, directory }: Places & { readonly where: Store["kind"] },
+  { where, directory, endpointUrl }: Places & { readonly where: Store["kind"] },
 ): Promise<Store> {
   const { config, files } = context;
   if (where === "local") return localStore(files, directory ?? directoryOf(config));
-  const bucket = config.get("S3_BACKUP_BUCKET");
-  if (bucket === undefined) {
-    throw new OperationError("Cannot look in S3: no bucket is set", {
-      kind: "usage",
-      code: "no_bucket",
-      hint: "Set S3_BACKUP_BUCKET",
-    });
-  }
-  // S3 is opened here and nowhere else.
-  return await Promise.reject(new OperationError(`Cannot open bucket "${bucket}": not yet`));
+  const { openS3Place } = await import("./s3_place.ts");
+  return await openS3Place(context, { endpointUrl });
 }
 
-type Surroundings = Pick<Context, "files" | "config">;
+type Surroundings = Pick<Context, "files" | "config" | "log" | "signal">;
 
 /** The directory where backups are kept when no other one is asked for. */
 export function directoryOf(config: Context["config"]): string {
