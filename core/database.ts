@@ -107,7 +107,8 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
   }
 
   async function begin(session: SessionOptions): Promise<Connection> {
-    beginning = connectWaiting(session);
+    if (session.wait === 0) return await connectOnce(session);
+    beginning = connectWaiting(session, session.wait ?? options.wait);
     try {
       return await beginning;
     } finally {
@@ -133,15 +134,15 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
     );
   }
 
-  async function connectWaiting(session: SessionOptions): Promise<Connection> {
+  async function connectWaiting(session: SessionOptions, wait: number): Promise<Connection> {
     log.info("Waiting for database to be ready...");
-    const deadline = options.now() + options.wait * 1000;
+    const deadline = options.now() + wait * 1000;
     for (let pause = 50;; pause = Math.min(pause * 1.6, 1000)) {
       try {
         const remaining = (deadline - options.now()) / 1000;
         const connection = await connectOnce(
           session,
-          options.wait > 0 ? Math.max(1, remaining) : undefined,
+          wait > 0 ? Math.max(1, remaining) : undefined,
         );
         log.success("Database is ready");
         shared.answered = true;
@@ -154,7 +155,7 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
           shared.answered = true;
         }
         if (!(error instanceof OperationError) || error.details["retryable"] !== true) throw error;
-        if (options.now() + pause > deadline) throw waitedTooLong(error, options.wait);
+        if (options.now() + pause > deadline) throw waitedTooLong(error, wait);
         log.debug(`${error.message}; trying again`);
         await sleep(pause, ending);
       }

@@ -8,7 +8,7 @@ import {
   type PluginState,
   type PluginStatus,
 } from "./plugin.ts";
-import { buildCommandTree, type CommandTree } from "./command_tree.ts";
+import { buildCommandTree, type CommandEntry, type CommandTree } from "./command_tree.ts";
 import { reportOf } from "./errors.ts";
 import { clashReason, takenNames, withoutTaken } from "./plugin_names.ts";
 import type { PluginCache } from "./sandbox/cache.ts";
@@ -16,6 +16,7 @@ import {
   type CommandDeclaration,
   type PluginDeclaration,
   rememberedDeclaration,
+  variablesOf,
 } from "./sandbox/declaration.ts";
 import { findPlugins, type FoundPlugin, type PluginDirectories } from "./sandbox/find.ts";
 import type { GuestLimits } from "./sandbox/limits.ts";
@@ -67,8 +68,10 @@ export async function loadPlugins(
   const byPlugin = new Map<string, Plugin>();
   const statuses: PluginStatus[] = [];
   const taken = takenNames(builtIns);
+  // Nothing runs a command before all are known.
+  const loading: Loading = { ...options, locked, commandOf: (name) => tree.byName.get(name) };
   for (const each of found) {
-    const loaded = await load(each, { ...options, locked });
+    const loaded = await load(each, loading);
     if (loaded.guest !== undefined) guests.push(loaded.guest);
     const { plugin } = loaded;
     if (plugin === undefined) {
@@ -90,13 +93,13 @@ export async function loadPlugins(
         : { ...clashed(loaded.status, clashReason(plugin.name, clashes)), clashes },
     );
   }
+  const tree = buildCommandTree([...builtIns, ...plugins]);
   return {
     plugins,
     byPlugin,
     statuses,
-    tree: buildCommandTree([...builtIns, ...plugins]),
-    check: async (found) =>
-      checked(await load(found, { ...options, locked, anew: true }), builtIns),
+    tree,
+    check: async (found) => checked(await load(found, { ...loading, anew: true }), builtIns),
     async close() {
       await Promise.all(guests.map((guest) => guest.end()));
       options.cache.close();
@@ -139,6 +142,7 @@ type Loading = LoadOptions & {
   readonly locked: ReadonlySet<string>;
   /** Whether it is tried although it has just failed. */
   readonly anew?: boolean;
+  readonly commandOf: (name: string) => CommandEntry | undefined;
 };
 
 async function load(found: FoundPlugin, options: Loading): Promise<Loaded> {
@@ -151,6 +155,7 @@ async function load(found: FoundPlugin, options: Loading): Promise<Loaded> {
     clashes: {},
     hooks: [],
     permissions: {},
+    variables: [],
   };
   try {
     const { hash, declaration } = await declarationOf(found, options);
@@ -191,6 +196,7 @@ function told(declaration: PluginDeclaration): Omit<PluginStatus, "source" | "pa
     commands: Object.fromEntries(effects),
     hooks,
     permissions,
+    variables: variablesOf(declaration),
   };
 }
 

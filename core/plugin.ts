@@ -37,7 +37,15 @@ export interface Flag {
   readonly secret?: boolean;
   /** What the value is called in the help text; by default the type's name. */
   readonly placeholder?: string;
+  /**
+   * That the value is a path, and what is done there. A plugin that runs the command and gives it has
+   * to have declared the path itself.
+   */
+  readonly path?: PathUse;
 }
+
+/** What is done at a path. */
+export type PathUse = "read" | "write";
 
 /** Declares one positional argument of a command; the order of keys is the order on the command line. */
 export interface Argument {
@@ -52,6 +60,8 @@ export interface Argument {
    * SQL that starts with a comment does.
    */
   readonly verbatim?: boolean;
+  /** As of a flag. */
+  readonly path?: PathUse;
 }
 
 /** Declared flags by name. */
@@ -142,6 +152,11 @@ export interface Command<F extends Flags = Flags, A extends Arguments = Argument
   readonly database?: DatabaseNeed;
   /** Whether `--dry-run` is offered; under it every database session is read-only. */
   readonly dryRun?: boolean;
+  /**
+   * A program that does whatever is given to the command, such as `psql`. A plugin that runs the
+   * command has to have declared that it runs the program.
+   */
+  readonly program?: string;
   /**
    * Tells what a `destroy` command is about to do, on stderr before its confirmation is asked for.
    * Its context is read-only; what it throws stops the command. Under `--dry-run` it is shown too.
@@ -490,6 +505,8 @@ export interface PluginStatus {
   readonly clashes: Readonly<Record<string, string>>;
   readonly hooks: readonly string[];
   readonly permissions: Permissions;
+  /** The variables of the environment that its flags take their values from. */
+  readonly variables: readonly string[];
 }
 
 /** A plugin that was looked at by itself. */
@@ -847,6 +864,8 @@ export interface SessionOptions {
   readonly notices?: "log" | "drop";
   /** Whether the session is held to reading, as a `read` command's are. */
   readonly readOnly?: boolean;
+  /** Seconds to wait for a server that does not answer, instead of `--wait`; 0 tries once, and tells nobody. */
+  readonly wait?: number;
 }
 
 /** An advisory lock held for the length of a call. */

@@ -245,6 +245,7 @@ function builtInStatus({ name, summary, commands = {}, hooks = {} }: Plugin): Pl
     clashes: {},
     hooks: Object.keys(hooks),
     permissions: {},
+    variables: [],
   };
 }
 

@@ -73,6 +73,7 @@ const flag = object({ type: oneOf("string", "number", "boolean"), help: prose },
   required: boolean,
   secret: boolean,
   placeholder: text(),
+  path: oneOf("read", "write"),
 }) satisfies Check<Flag>;
 
 const argument = object({ help: prose }, {
@@ -81,6 +82,7 @@ const argument = object({ help: prose }, {
   repeatable: boolean,
   choices,
   verbatim: boolean,
+  path: oneOf("read", "write"),
 }) satisfies Check<Argument>;
 
 const commandFields = {
@@ -95,6 +97,7 @@ const commandOptions = {
   flags: named(name, flag),
   database: oneOf("none", "server", "database"),
   dryRun: boolean,
+  program: text(),
 };
 
 const permissions = object({}, {
@@ -165,6 +168,13 @@ export function rememberedDeclaration(value: unknown): PluginDeclaration | undef
     if (error instanceof ProtocolError) return undefined;
     throw error;
   }
+}
+
+/** The variables of the environment that flags of the plugin name: it may ask for them. */
+export function variablesOf({ commands }: PluginDeclaration): string[] {
+  const named = Object.values(commands)
+    .flatMap(({ flags = {} }) => Object.values(flags).flatMap(({ env }) => env ?? []));
+  return [...new Set(named)].sort();
 }
 
 function requireApi(value: unknown, called: string): void {

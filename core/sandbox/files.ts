@@ -77,7 +77,7 @@ interface Wanted {
  *
  * @throws OperationError `not_declared` or `forbidden`
  */
-async function allowed(
+export async function allowed(
   path: string,
   { kind, ...wanted }: Wanted & { readonly kind: "read" | "write" },
 ): Promise<string> {

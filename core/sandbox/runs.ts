@@ -1,7 +1,8 @@
 /** The commands, plans and hooks of one plugin that run, each with a context of its own. */
 
-import { type Context, OperationError, type Permissions } from "../plugin.ts";
+import { type CommandCall, type Context, OperationError, type Permissions } from "../plugin.ts";
 import { CLASSES } from "./blame.ts";
+import { type CalledCommand, limitCall } from "./calls.ts";
 import { limitFiles } from "./files.ts";
 import type { Facts } from "./guest/context.mjs";
 import { packError } from "./guest/errors.mjs";
@@ -34,6 +35,7 @@ export interface RunsOptions {
   readonly limits: GuestLimits;
   readonly locked?: readonly string[];
   readonly hidden?: readonly string[];
+  readonly commandOf?: ((name: string) => CalledCommand | undefined) | undefined;
   readonly debug?: (line: string) => void;
 }
 
@@ -99,11 +101,16 @@ export class GuestRuns {
     const { permissions } = this.#options;
     const line = this.#line;
     const name = line.blamed.name;
-    const files = limitFiles(context.files, { ...this.#options, name });
+    const limits = { ...this.#options, name };
+    const files = limitFiles(context.files, limits);
+    const run = async (path: string, call: CommandCall = {}) => {
+      await limitCall(path, call, limits);
+      return await context.run(path, call);
+    };
     return {
       name,
       // Whatever else it has stays as it is; its database is not opened by looking at it.
-      context: Object.create(context, { files: { value: files } }),
+      context: Object.create(context, { files: { value: files }, run: { value: run } }),
       permissions,
       streams: line.streams,
       handles: this.#handles,

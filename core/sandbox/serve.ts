@@ -273,6 +273,9 @@ function sessionData({ handles }: Service, session: Session): { id: number; pid:
   return { id: handles.add({ kind: "session", value: session }), pid: session.pid };
 }
 
+/** Variables by which the system's loader puts other code into a program. */
+const LOADER = /^(LD|DYLD)_/;
+
 async function exec(
   service: Service,
   program: string,
@@ -300,6 +303,14 @@ async function exec(
       "forbidden",
       "a plugin's program gets neither the terminal nor this process's streams",
       "Read its output from the streams, and give it a stream as its input",
+    );
+  }
+  const loader = Object.keys(options.env ?? {}).find((name) => LOADER.test(name));
+  if (loader !== undefined) {
+    return refuse(
+      "forbidden",
+      `with ${loader} other code than the program's own would run`,
+      "Leave the variable out",
     );
   }
   const started = await context.exec(program, {

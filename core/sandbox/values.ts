@@ -51,6 +51,7 @@ export const step: Check<Step> = (value) => stepShape(value);
 const sessionFields = {
   settings: recordOf(text()),
   notices: oneOf("log", "drop"),
+  wait: number,
   readOnly: boolean,
 };
 /** How a session is opened. */

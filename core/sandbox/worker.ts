@@ -3,8 +3,9 @@
 import type { Context, HookEvent, Permissions, Result } from "../plugin.ts";
 import { pathToFileURL } from "node:url";
 import { blame } from "./blame.ts";
+import type { CalledCommand } from "./calls.ts";
 import { OBSERVATORY_COPY } from "./copies.ts";
-import { type PluginDeclaration, readDeclaration } from "./declaration.ts";
+import { type PluginDeclaration, readDeclaration, variablesOf } from "./declaration.ts";
 import { type GuestCache, guestUrl } from "./guest_files.ts";
 import { GUEST_LIMITS, type GuestLimits } from "./limits.ts";
 import { GuestLine } from "./line.ts";
@@ -28,6 +29,8 @@ export interface GuestOptions {
   readonly locked?: readonly string[];
   /** Absolute paths that it may never read, whatever it has declared: files with secrets. */
   readonly hidden?: readonly string[];
+  /** Finds a command that it runs; what is given to one of those goes no further than is declared. */
+  readonly commandOf?: (name: string) => CalledCommand | undefined;
   /**
    * Told that it takes more and more memory although it was ended, which the runtime cannot always
    * do with what never pauses: the process has to end then, and to say why.
@@ -129,8 +132,7 @@ function guestOf(
       args,
     };
   }
-  const variables = Object.values(declaration.commands)
-    .flatMap(({ flags = {} }) => Object.values(flags).flatMap(({ env }) => env ?? []));
+  const variables = variablesOf(declaration);
   return {
     declaration,
     get ended() {

@@ -8,6 +8,7 @@ export const DIRECTORY_FLAG = {
     repeatable: true,
     placeholder: "DIRECTORY",
     help: "Where the migration files are; by default MIGRATIONS_DIR",
+    path: "read",
   },
 } as const satisfies Flags;
 

@@ -164,7 +164,7 @@ const add = command({
     "simple": { type: "boolean", help: "Make one file, which cannot be rolled back" },
     "sequential": { type: "boolean", short: "s", help: "Number it one above the last" },
     "timestamp": { type: "boolean", short: "t", help: "Number it by the time in UTC" },
-    ...DIRECTORY_FLAG,
+    "dir": { ...DIRECTORY_FLAG.dir, path: "write" },
   },
   async run(context, { args, flags }) {
     const [{ add }, { oneOf }] = await Promise.all([

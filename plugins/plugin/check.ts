@@ -36,7 +36,7 @@ export async function check(context: Context, file: string): Promise<Result> {
 
 /** What it declares; nothing where it could not be loaded. */
 function textOf(plugin: CheckedPlugin): string[] {
-  const { name, status, api, summary, declared, hooks, permissions } = plugin;
+  const { name, status, api, summary, declared, hooks } = plugin;
   if (api === undefined) return [];
   const commands = Object.entries(declared).flatMap(([path, command]) => [
     `  ${path}  ${command.summary}`,
@@ -57,9 +57,9 @@ function textOf(plugin: CheckedPlugin): string[] {
     "Hooks:",
     ...(hooks.length === 0 ? ["  none"] : hooks.map((hook) => `  ${hook}`)),
     "Permissions:",
-    ...(permissionLines(permissions).length === 0
+    ...(permissionLines(plugin).length === 0
       ? ["  none"]
-      : permissionLines(permissions).map((line) => `  ${line}`)),
+      : permissionLines(plugin).map((line) => `  ${line}`)),
   ];
 }
 

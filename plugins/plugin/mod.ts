@@ -5,6 +5,7 @@ const DIRECTORY = {
   type: "string",
   placeholder: "DIR",
   help: "The plugin directory; by default PLUGINS_DIR, else ./plugins",
+  path: "write",
 } as const satisfies Flag;
 
 const list = command({
@@ -15,15 +16,14 @@ const list = command({
     "incompatible or failed is not used; what destroys then refuses to run.\n\n" +
     "A plugin gets no more than the permissions that it declares. Two things lead out of its " +
     "sandbox: `run`, since the programs that it starts are free, and the database of a superuser, " +
-    "whose SQL starts programs on the server (COPY … TO PROGRAM). `observatory verify` tells " +
-    "whether the role is one.",
+    "whose SQL starts programs on the server (COPY … TO PROGRAM). Where the server answers within " +
+    "a second, a warning tells that the role is one.",
   examples: [
     { line: "observatory plugin list", note: "show all plugins" },
     { line: "observatory plugin list --check", note: "in CI: end with 3 when one is not ok" },
     { line: "observatory plugin list --json", note: "the same for programs" },
   ],
   effect: "read",
-  database: "none",
   flags: { "check": { type: "boolean", help: "End with 3 when a plugin is not ok" } },
   async run(context, { flags }) {
     const { list } = await import("./list.ts");
@@ -42,7 +42,7 @@ const check = command({
   ],
   effect: "read",
   database: "none",
-  args: { "file": { help: "The plugin's file, or its folder", required: true } },
+  args: { "file": { help: "The plugin's file, or its folder", required: true, path: "read" } },
   async run(context, { args }) {
     const { check } = await import("./check.ts");
     return await check(context, args.file);

@@ -1,14 +1,17 @@
 /** How a plugin's parts are shown. */
-import type { Permissions } from "../../core/plugin.ts";
+import type { PluginStatus } from "../../core/plugin.ts";
 
 /** What each permission lets it do, one line for each; none for a plugin that declares nothing. */
-export function permissionLines({ net, read, write, run }: Permissions): string[] {
+export function permissionLines(
+  { permissions: { net, read, write, run }, variables }: PluginStatus,
+): string[] {
   const line = (what: string, names: readonly string[] | undefined, note = "") =>
     names === undefined || names.length === 0 ? [] : [`${what} ${names.join(", ")}${note}`];
   return [
     ...line("net", net),
     ...line("read", read),
     ...line("write", write),
+    ...line("env", variables),
     ...line("run", run, " (full trust: what it starts is free)"),
   ];
 }

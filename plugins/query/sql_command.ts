@@ -22,8 +22,14 @@ export const sql = command({
     { line: "observatory sql -", note: "run what standard input gives" },
   ],
   effect: "write",
+  program: "psql",
   args: {
-    "file": { help: "Paths or names; - is standard input", required: true, repeatable: true },
+    "file": {
+      help: "Paths or names; - is standard input",
+      required: true,
+      repeatable: true,
+      path: "read",
+    },
   },
   flags: {
     "single-transaction": {

@@ -11,6 +11,7 @@ const PLACE_FLAGS = {
     type: "string",
     placeholder: "DIRECTORY",
     help: "The directory of the seeds; by default SEEDS_DIR",
+    path: "read",
   },
 } as const satisfies Flags;
 

@@ -1,6 +1,7 @@
 /** `plugin new`, `check`, `types`, `sums` and `verify` from outside. */
 import assert from "assert";
 import { join } from "node:path";
+import { uniqueName } from "../database.ts";
 import { forEachKind, type Kind, runProgram } from "../program.ts";
 import { BROKEN, HELLO, saying } from "./plugin_sources.ts";
 import { directoryWith, project } from "./project.ts";
@@ -189,3 +190,85 @@ forEachKind("verify: tells of plugins that cannot be used, and of a superuser", 
   const without = await run("--no-plugins");
   assert.equal(without.code, 0);
 });
+
+forEachKind(
+  "plugin list: warns where the role's SQL leads out of the sandbox, as far as it is known",
+  async (kind) => {
+    await using given = await project(kind, { "plugins/hello.ts": HELLO });
+    const roles = { plain: uniqueName("plain"), runner: uniqueName("runner") };
+    await given.database.query(`CREATE ROLE ${roles.plain} LOGIN; CREATE ROLE ${roles.runner} LOGIN;
+    GRANT pg_execute_server_program TO ${roles.runner}`);
+    try {
+      const list = async (env: Readonly<Record<string, string>>, ...args: string[]) => {
+        const run = await given.run(["plugin", "list", "--json", ...args], {
+          env: { PLUGINS_DIR: "plugins", ...env },
+        });
+        assert.equal(run.code, 0, run.stderr);
+        const { data: { role }, warnings = [] } = JSON.parse(run.stdout);
+        return { role, warned: /leads out of any sandbox/.test(run.stderr), warnings };
+      };
+      const superuser = await list({});
+      assert.deepEqual(superuser.role, { name: "postgres", leads_out: true });
+      assert.deepEqual([superuser.warned, superuser.warnings.length], [true, 1]);
+      const as = (user: string) => ({
+        DATABASE_URL: given.database.url.replace("postgres@", `${user}@`),
+      });
+      assert.deepEqual(await list(as(roles.plain)), {
+        role: { name: roles.plain, leads_out: false },
+        warned: false,
+        warnings: [],
+      });
+      assert.equal((await list(as(roles.runner))).warned, true);
+      const text = await given.run(["plugin", "list"], {
+        env: { PLUGINS_DIR: "plugins", ...as(roles.plain) },
+      });
+      assert.match(
+        text.stdout,
+        /^A plugin's SQL has the rights of "plain_\w+", which starts no programs/m,
+      );
+      assert.equal(text.stderr, "");
+      // Nothing is waited for, and what is wrong with the connection is not this command's to tell.
+      for (const DATABASE_URL of ["postgres://nobody@127.0.0.1:1/x", "postgres://[", "mysql://x"]) {
+        const started = Date.now();
+        assert.deepEqual(await list({ DATABASE_URL }), { role: null, warned: false, warnings: [] });
+        assert.ok(Date.now() - started < 10_000);
+      }
+      const none = await given.run(["plugin", "list", "--no-plugins"]);
+      assert.doesNotMatch(none.stdout + none.stderr, /rights|sandbox/);
+    } finally {
+      for (const role of Object.values(roles)) await given.database.query(`DROP ROLE ${role}`);
+    }
+  },
+);
+
+forEachKind(
+  "plugin list: shows what each plugin reaches, variables of the environment included",
+  async (kind) => {
+    await using directory = await directoryWith({
+      "plugins/hook.ts": saying("hook").replace(
+        'summary: "Say hook",',
+        'summary: "Say hook",\n  permissions: { net: ["hooks.example.com"], read: ["data"], run: ["id"] },',
+      ).replace(
+        'database: "none",',
+        `database: "none", flags: {
+        "url": { type: "string", env: "HOOK_URL", secret: true, help: "Where to" },
+        "token": { type: "string", env: "GITHUB_TOKEN", help: "As whom" },
+      },`,
+      ),
+    });
+    const run = runIn(directory.path, kind, {
+      PLUGINS_DIR: "plugins",
+      DATABASE_URL: "postgres://127.0.0.1:1/x",
+    });
+    const list = await run("plugin", "list");
+    assert.match(
+      list.stdout,
+      /permissions: net hooks\.example\.com; read data; env GITHUB_TOKEN, HOOK_URL; run id \(full trust: /,
+    );
+    const check = await run("plugin", "check", "plugins/hook.ts");
+    assert.match(
+      check.stdout,
+      /Permissions:\n {2}net hooks.*\n {2}read data\n {2}env GITHUB_TOKEN, HOOK_URL\n/,
+    );
+  },
+);

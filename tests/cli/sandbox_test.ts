@@ -5,14 +5,13 @@ import { join } from "node:path";
 import { withFolder } from "../core/plugin_folder.ts";
 import { freshDatabase } from "../database.ts";
 import { forEachKind, startProgram } from "../program.ts";
-import { pluginOf, tried, withPlugin } from "./sandbox_tries.ts";
+import { NOT_DECLARED, pluginOf, tried, withPlugin } from "./sandbox_tries.ts";
 
 const NO_DENO = /^Error: A plugin has no Deno\.\w+: what a plugin may do, it does by its context/;
 const NO_PROCESS = /^Error: A plugin has no process\.\w+: what a plugin may do/;
 const ABSENT = /^ReferenceError: \w+ is not defined$/;
 const NO_CODE = /^EvalError: Code generation from strings disallowed for this context$/;
 const NO_NET = /^NotCapable: Requires (net|read) access to "/;
-const NOT_DECLARED = /^OperationError: Cannot .*: plugin tries does not declare that it/;
 
 /** What is tried, with what it must fail with. */
 const ESCAPES: Readonly<Record<string, readonly [code: string, fails: RegExp]>> = {
@@ -36,6 +35,15 @@ const ESCAPES: Readonly<Record<string, readonly [code: string, fails: RegExp]>> 
   "process abort": ["process.abort()", NO_PROCESS],
   "process exit": ["process.exit(0)", NO_PROCESS],
   "process stdout": ["process.stdout.write('x')", NO_PROCESS],
+  "standard input": ["Deno.stdin.read(new Uint8Array(1))", NO_DENO],
+  "the terminal's mode": ["Deno.stdin.setRaw(true)", NO_DENO],
+  "memory of the process": ["Deno.memoryUsage()", NO_DENO],
+  "the working directory": ["Deno.cwd()", NO_DENO],
+  "the raw operations": ["Deno[Deno.internal].core.ops.op_panic()", NO_DENO],
+  "the raw operations by their core": ["Deno.core.ops", NO_DENO],
+  "the runtime's start": ["__bootstrap", ABSENT],
+  "ffi of the runtime": ["Deno.UnsafePointer", NO_DENO],
+  "a file of the program": ["fetch('file:///tmp/deno-compile-observatory/main.ts')", NO_NET],
   "Node's global": ["global.process", ABSENT],
   "Node's buffers": ["Buffer.from('x')", ABSENT],
   "require": ["require('fs')", ABSENT],
@@ -281,3 +289,44 @@ forEachKind("sandbox: SQL cannot do what the command's effect forbids", async (k
   assert.deepEqual(json.data, attempts.map(() => true));
   assert.deepEqual(await database.query("SELECT * FROM t"), []);
 });
+
+forEachKind(
+  "sandbox: whatever a command gives crosses as data, or is an error of its own",
+  async (kind) => {
+    const kept = {
+      dates: ["new Date(0)", "1970-01-01T00:00:00.000Z"],
+      bigints: ["12345678901234567890n", "12345678901234567890"],
+      symbols: ["({ [Symbol('x')]: 1, a: 1 })", { a: 1 }],
+      maps: ["new Map([['a', 1]])", { a: 1 }],
+      proto: [`JSON.parse('{"__proto__": { "polluted": 1 }, "constructor": 2 }')`, undefined],
+    } as const;
+    const refused = {
+      cycle: ["(() => { const a = {}; a.a = a; return a; })()", /its result holds itself/],
+      deep: ["(() => { let a = 1; for (let i = 0; i < 2e5; i++) a = [a]; return a; })()", /./],
+      function: ["() => {}", /could not be cloned/],
+      proxy: ["new Proxy({}, {})", /could not be cloned/],
+      symbol: ["Symbol('x')", /could not be cloned/],
+      getter: ["({ get a() { throw new RangeError('got'); } })", /got/],
+      promise: ["Promise.resolve(1)", /could not be cloned/],
+    } as const;
+    const source = pluginOf(
+      Object.fromEntries(
+        Object.entries({ ...kept, ...refused }).map(([name, [code]]) => [
+          name,
+          `async () => ({ data: ${code} })`,
+        ]),
+      ),
+    );
+    for (const [name, [, expected]] of Object.entries(kept)) {
+      const { code, json, stderr } = await withPlugin(kind, { source, args: [name] });
+      assert.equal(code, 0, `${name}: ${stderr}`);
+      if (expected !== undefined) assert.deepEqual(json.data, expected, name);
+    }
+    for (const [name, [, message]] of Object.entries(refused)) {
+      const { code, json } = await withPlugin(kind, { source, args: [name] });
+      assert.deepEqual([code, json.error.code], [1, "plugin_failed"], name);
+      assert.match(json.error.message, /^Plugin tries failed: /, name);
+      assert.match(json.error.message, message, name);
+    }
+  },
+);

@@ -5,6 +5,9 @@ import { join } from "node:path";
 import { withFolder } from "../core/plugin_folder.ts";
 import { type Kind, type Run, type RunOptions, startProgram } from "../program.ts";
 
+/** What is told of a file or a program that the plugin does not declare. */
+export const NOT_DECLARED = /^OperationError: Cannot .*: plugin tries does not declare that it/;
+
 /** A plugin whose commands are the given functions; their texts are what runs. */
 export function pluginOf(
   commands: Readonly<Record<string, string>>,
