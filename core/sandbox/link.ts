@@ -1,7 +1,7 @@
 /** Makes of a plugin's sources the files that its worker imports, each import written anew. */
 
 import { copyName, OBSERVATORY_COPY } from "./copies.ts";
-import { OBSERVATORY_EXPORTS, OBSERVATORY_MODULE } from "./observatory_module.ts";
+import type { ObservatoryModule } from "./observatory_module.ts";
 import type { Source } from "./read_sources.ts";
 import { invalidSource } from "./source_error.ts";
 import { blank, type VerifiedSource } from "./verify_source.ts";
@@ -11,10 +11,13 @@ import { blank, type VerifiedSource } from "./verify_source.ts";
  *
  * @throws OperationError `plugin_invalid` when a name is imported that is not exported
  */
-export function linkSources(sources: readonly Source[]): Readonly<Record<string, string>> {
+export function linkSources(
+  sources: readonly Source[],
+  observatory: ObservatoryModule,
+): Readonly<Record<string, string>> {
   const numbers = new Map(sources.map(({ file }, index) => [file.path, index]));
-  requireExports(sources, numbers);
-  const files: Record<string, string> = { [OBSERVATORY_COPY]: OBSERVATORY_MODULE };
+  requireExports({ sources, numbers, observatory });
+  const files: Record<string, string> = { [OBSERVATORY_COPY]: observatory.text };
   for (const [index, source] of sources.entries()) {
     files[copyName(index)] = "json" in source.content
       // The text is data at run time, too: `__proto__` and large numbers mean what JSON says.
@@ -22,6 +25,14 @@ export function linkSources(sources: readonly Source[]): Readonly<Record<string,
       : linked(source.content.code, source.targets.map((path) => fileOf(path, numbers)));
   }
   return files;
+}
+
+/** What is linked together. */
+interface Linked {
+  readonly sources: readonly Source[];
+  /** The copies' numbers by the real paths of their sources. */
+  readonly numbers: ReadonlyMap<string, number>;
+  readonly observatory: ObservatoryModule;
 }
 
 function fileOf(path: string | undefined, numbers: ReadonlyMap<string, number>): string {
@@ -50,17 +61,15 @@ function linked({ text, imports }: VerifiedSource, files: readonly string[]): st
 }
 
 /** Says at its place what the runtime would only say of files that the user has never seen. */
-function requireExports(
-  sources: readonly Source[],
-  numbers: ReadonlyMap<string, number>,
-): void {
+function requireExports(linked: Linked): void {
+  const { sources, numbers, observatory } = linked;
   for (const { content, targets } of sources) {
     if ("json" in content) continue;
     for (const [index, { specifier, names }] of content.code.imports.entries()) {
       const target = targets[index];
       const exports = target === undefined
-        ? OBSERVATORY_EXPORTS
-        : exportsOf(numberOf(target, numbers), { sources, numbers, seen: new Set() });
+        ? observatory.exports
+        : exportsOf(numberOf(target, numbers), { ...linked, seen: new Set() });
       const missing = names.find(({ name }) => !exports.has(name));
       if (missing === undefined) continue;
       throw invalidSource(content.code.placeOf(missing.start), {
@@ -83,13 +92,9 @@ function hintFor(
 /** What a module exports, with all that it hands on. */
 function exportsOf(
   number: number,
-  context: {
-    readonly sources: readonly Source[];
-    readonly numbers: ReadonlyMap<string, number>;
-    readonly seen: Set<number>;
-  },
+  context: Linked & { readonly seen: Set<number> },
 ): ReadonlySet<string> {
-  const { sources, numbers, seen } = context;
+  const { sources, numbers, observatory, seen } = context;
   const source = sources[number];
   if (source === undefined || seen.has(number)) return new Set();
   seen.add(number);
@@ -99,7 +104,7 @@ function exportsOf(
     if (!star) return [];
     const target = source.targets[index];
     return target === undefined
-      ? [...OBSERVATORY_EXPORTS]
+      ? [...observatory.exports]
       : [...exportsOf(numberOf(target, numbers), context)];
   });
   return new Set([...exports, ...handedOn.filter((name) => name !== "default")]);

@@ -6,15 +6,15 @@
 
 import { dirname, join, relative } from "node:path";
 import { pathToFileURL } from "node:url";
+import { CONTRACT } from "../contract_text.ts";
 import { type PluginCache, type PreparedNote, sumOf } from "./cache.ts";
 import type { FoundPlugin } from "./find.ts";
 import { copyName, copyNames } from "./copies.ts";
-import { OBSERVATORY_MODULE } from "./observatory_module.ts";
 import { missingEntry } from "./source_error.ts";
 import { isInside, trustDirectory, type TrustedDirectory } from "./trust.ts";
 
 /** How copies are made: told apart by it, so that no other version of the program takes them for its own. */
-const WAY = `1 amaro@1.2.1 acorn@8.19.0 ${sumOf(OBSERVATORY_MODULE)}`;
+const WAY = `2 amaro@1.2.1 acorn@8.19.0 ${sumOf(CONTRACT)}`;
 
 /** A plugin that can be loaded. */
 export interface PreparedPlugin {
@@ -104,8 +104,9 @@ async function make(
 ): Promise<{ note: Note; copies: Readonly<Record<string, string>> }> {
   const { readSources } = await import("./read_sources.ts");
   const { linkSources } = await import("./link.ts");
+  const { observatoryModule } = await import("./observatory_module.ts");
   const { sources, paths } = await readSources(entry, trust);
-  const copies = linkSources(sources);
+  const copies = linkSources(sources, await observatoryModule());
   const sums = new Map(sources.map(({ file }) => [file.path, file.sha256]));
   const files = [...paths].map(([path, realPath]) => ({
     path,
