@@ -121,8 +121,8 @@ export const backup = command({
   async run(context, { flags }) {
     const { readOptions } = await import("./options.ts");
     const { reported } = await import("./reported.ts");
-    const options = readOptions(flags);
     return await reported(context, flags, async (context) => {
+      const options = readOptions(flags);
       const { backup } = await import("./backup.ts");
       return await backup(context, options);
     });

@@ -31,6 +31,8 @@ export interface Dump {
    */
   readonly output: AsyncIterable<Uint8Array>;
   readonly messages: DumpMessages;
+  /** Tells that it was seen at work: of what it writes itself nothing comes this way. */
+  alive(): void;
   /** Ends it; its output fails with the reason. */
   stop(reason: unknown): Promise<void>;
 }
@@ -50,9 +52,10 @@ export async function startDump(ctx: Context, call: DumpCall): Promise<Dump> {
   async function stop(reason: unknown): Promise<void> {
     stopped ??= { reason };
     await program.stop();
+    watchdog.stop();
   }
   const told = readLines(program.stderr, (line) => {
-    watchdog.alive();
+    watchdog.saw();
     messages.line(line);
   });
   // Whoever reads the output waits for it as well.
@@ -61,8 +64,9 @@ export async function startDump(ctx: Context, call: DumpCall): Promise<Dump> {
     let ended = false;
     try {
       for await (const chunk of program.stdout) {
-        watchdog.alive();
+        watchdog.rest();
         yield chunk;
+        watchdog.alive();
         if (stopped !== undefined) throw stopped.reason;
       }
       const exit = await program.exit;
@@ -77,21 +81,39 @@ export async function startDump(ctx: Context, call: DumpCall): Promise<Dump> {
       if (!ended) await program.stop().catch(() => {});
     }
   }
-  return { output: output(), messages, stop };
+  return { output: output(), messages, alive: watchdog.saw, stop };
 }
 
 interface Watchdog {
+  /** It has said something. */
+  saw(): void;
+  /** Whoever takes its bytes takes time: none of it counts. */
+  rest(): void;
+  /** It is waited for again. */
   alive(): void;
   stop(): void;
 }
 
 function startWatchdog(seconds: number, bark: () => void): Watchdog {
-  if (seconds === 0) return { alive: () => {}, stop: () => {} };
+  if (seconds === 0) {
+    const nothing = () => {};
+    return { saw: nothing, rest: nothing, alive: nothing, stop: nothing };
+  }
   let last = performance.now();
+  let resting = false;
+  const saw = () => void (last = performance.now());
   const timer = setInterval(() => {
-    if (performance.now() - last >= seconds * 1000) bark();
+    if (!resting && performance.now() - last >= seconds * 1000) bark();
   }, Math.min(1000, seconds * 250));
-  return { alive: () => last = performance.now(), stop: () => clearInterval(timer) };
+  return {
+    saw,
+    rest: () => void (resting = true),
+    alive() {
+      resting = false;
+      saw();
+    },
+    stop: () => clearInterval(timer),
+  };
 }
 
 function failed(

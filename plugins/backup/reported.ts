@@ -18,6 +18,8 @@ const EXITS: Readonly<Record<OperationError["kind"], number>> = {
   locked: 6,
 };
 
+const BUG = 70;
+
 /**
  * Runs a backup and reports how it went. Neither way of telling can make it fail.
  *
@@ -47,6 +49,7 @@ export async function reported(
   try {
     const result = await work(Object.create(ctx, { log: { value: listened(ctx.log, said) } }));
     await starting;
+    if (result.text !== undefined) said.push(result.text);
     await report(0, manifestIn(result));
     return result;
   } catch (error) {
@@ -87,7 +90,7 @@ function manifestIn({ data }: Result): Manifest | undefined {
 
 function exitOf(error: unknown): number {
   if (error instanceof OperationError) return EXITS[error.kind];
-  // The end by a signal, or a bug.
+  // The end by a signal, or else a bug.
   const code = error instanceof Error && "exit" in error ? error.exit : undefined;
-  return typeof code === "number" ? code : 1;
+  return typeof code === "number" ? code : BUG;
 }

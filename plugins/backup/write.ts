@@ -45,7 +45,8 @@ export async function writeDump(
   };
   const dump = await startDump(ctx, call);
   const stored = storeDump(prepared, { dump, progress, format: options.format });
-  stored.catch(() => {});
+  // Should nobody have begun to read what it writes.
+  stored.catch(dump.stop);
   return { stored, args, messages: dump.messages, stop: dump.stop };
 }
 

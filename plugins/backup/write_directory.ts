@@ -2,6 +2,7 @@
  * A dump in pg_dump's directory format: pg_dump writes the files itself, by several processes; each
  * is hashed and sent as soon as it is told to be finished.
  */
+import { setTimeout as wait } from "node:timers/promises";
 import { type Context, OperationError } from "../../core/plugin.ts";
 import { type ArchiveFacts, createArchiveReader } from "../repository/archive.ts";
 import type { StoredFile } from "../repository/manifest.ts";
@@ -13,6 +14,8 @@ import type { DumpProgress } from "./progress.ts";
 import type { Writing, Written } from "./write.ts";
 
 const CONTENTS = "toc.dat";
+/** How often is looked how large the directory is. */
+const LOOK_MILLISECONDS = 1000;
 
 /** Starts pg_dump on a directory of its own, which gets its name when it is whole. */
 export async function writeDirectory(
@@ -35,7 +38,7 @@ export async function writeDirectory(
     snapshot: snapshot.id,
     directory,
   });
-  const members = takeMembers(ctx, { prepared, directory, final, progress });
+  const members = takeMembers(ctx, { prepared, directory, final });
   const dump = await startDump(ctx, {
     tool,
     args,
@@ -43,11 +46,22 @@ export async function writeDirectory(
     stallTimeout: options.stallTimeout,
     listener: { table: progress.table, finished: members.finished },
   });
+  const ended = new AbortController();
+  const following = follow(ctx, {
+    directory,
+    over: ended.signal,
+    grew(bytes) {
+      dump.alive();
+      progress.took(bytes);
+    },
+  }).catch(dump.stop);
   const stored = (async (): Promise<Written> => {
     try {
-      // It writes nothing here; its end is what the stream tells.
+      // It writes nothing here; its end is what the output tells.
       for await (const _ of dump.output);
     } finally {
+      ended.abort();
+      await following;
       await members.pause();
     }
     const files = await members.rest();
@@ -65,6 +79,31 @@ export async function writeDirectory(
   return { stored, args, messages: dump.messages, stop: dump.stop };
 }
 
+/** Watches a directory grow until it is over: what pg_dump writes into it does not come by here. */
+async function follow(
+  ctx: Context,
+  { directory, over, grew }: {
+    readonly directory: string;
+    readonly over: AbortSignal;
+    readonly grew: (bytes: number) => void;
+  },
+): Promise<void> {
+  const sizes = new Map<string, number>();
+  for (let pause = LOOK_MILLISECONDS;;) {
+    await wait(pause, undefined, { signal: over }).catch(() => {});
+    if (over.aborted) return;
+    const started = performance.now();
+    let bytes = 0;
+    for (const { name, size } of await ctx.files.list(directory)) {
+      bytes += Math.max(0, size - (sizes.get(name) ?? 0));
+      sizes.set(name, size);
+    }
+    if (bytes > 0) grew(bytes);
+    // Of very many files the look takes a while, and is not to keep this process busy.
+    pause = Math.max(LOOK_MILLISECONDS, 20 * (performance.now() - started));
+  }
+}
+
 interface Members {
   /** Takes note that pg_dump has written all of an entry's file. */
   finished(id: number): void;
@@ -78,11 +117,10 @@ interface Members {
 
 function takeMembers(
   ctx: Context,
-  { prepared: { workspace, places }, directory, final, progress }: {
+  { prepared: { workspace, places }, directory, final }: {
     readonly prepared: Prepared;
     readonly directory: string;
     readonly final: string;
-    readonly progress: DumpProgress;
   },
 ): Members {
   const taken = new Map<string, StoredFile>();
@@ -94,7 +132,6 @@ function takeMembers(
     const path = `${directory}/${member}`;
     const file = await workspace.adopt(`${final}/${member}`, { path });
     taken.set(member, file);
-    progress.took(file.size);
     if (places.directory === undefined && member !== CONTENTS) await ctx.files.remove(path);
   }
   return {
