@@ -87,14 +87,15 @@ async function wouldBe(
   const session = await ctx.db.session({ notices: "drop" });
   const inventory = await readInventory(session);
   const selection = await resolveSelection(session, options);
-  const tables = await listTables(session, {
+  const tables = options.sections === "schema" ? [] : await listTables(session, {
     counted: selection,
     timescale: inventory.timescaledb !== null,
+    views: options.sections !== "data",
   });
   const major = Math.floor(inventory.source.server_version_num / 10_000);
   const tool = await ctx.clientTool("pg_dump", { major });
   const compression = options.compression ?? await defaultCompression(ctx, tool);
-  await requireCompression(ctx, { tool, compression, format: options.format });
+  await requireCompression(ctx, { tool, compression });
   for (const warning of selection.warnings) ctx.log.warn(warning);
   return planText({ options, places, inventory, selection, tables, tool, compression });
 }

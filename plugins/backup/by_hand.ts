@@ -12,26 +12,24 @@ export type ByHand = Pick<
   | "files"
   | "encryption"
   | "globals"
+  | "roles"
   | "timescaledb"
 >;
 
 /** The lines for a shell, in their order; lines with # tell what is to be decided. */
 export function restoreByHand(backup: ByHand): string[] {
-  const { source, encryption, globals, timescaledb, format } = backup;
-  const files = backup.files.filter(({ name }) => name !== globals);
-  const data = format === "directory"
-    ? files[0]?.name.replace(/\/.*$/s, "") ?? ""
-    : files[0]?.name ?? "";
-  const lines: string[] = [];
-  if (format === "directory") lines.push("# Compare the SHA-256 of every file with the manifest's");
-  else {
-    lines.push(
-      ...files.map(({ name, sha256 }) => `echo ${word(`${sha256}  ${name}`)} | sha256sum --check`),
-    );
+  const { source, encryption, globals, roles, timescaledb, format } = backup;
+  const files = backup.files.filter(({ name }) => format !== "directory" || name === globals);
+  const data = backup.files.find(({ name }) => name !== globals)?.name.replace(/\/.*$/s, "") ?? "";
+  const lines = files.map(({ name, sha256 }) =>
+    `echo ${word(`${sha256}  ${name}`)} | sha256sum --check`
+  );
+  if (format === "directory") {
+    lines.push(`# Compare the SHA-256 of every file in ${data} with the manifest's`);
   }
   const plain = (name: string) => encryption === null ? name : name.replace(/\.age$/, "");
   if (encryption !== null) {
-    for (const name of [data, ...globals === null ? [] : [globals]]) {
+    for (const { name } of files) {
       lines.push(`age --decrypt --identity KEY_FILE --output ${word(plain(name))} ${word(name)}`);
     }
   }
@@ -40,34 +38,53 @@ export function restoreByHand(backup: ByHand): string[] {
       "# Roles that exist already are reported as errors, which may be passed over",
       `psql --no-psqlrc --dbname postgres --file ${word(plain(globals))}`,
     );
-  }
-  const database = word(source.database);
-  if (backup.kind === "full" || backup.kind === "schema") {
-    lines.push(
-      `createdb --template template0 --encoding ${word(source.encoding)} ${database}`,
-    );
-  } else lines.push(`# The database ${source.database} exists, with what the backup leaves out`);
-  const run = (sql: string) => `psql --no-psqlrc --dbname ${database} --command ${word(sql)}`;
+  } else if (roles.length > 0) lines.push(remark(`These roles have to exist: ${roles.join(", ")}`));
+  if (backup.kind === "full" || backup.kind === "schema") lines.push(createLine(source));
+  else {lines.push(
+      remark(`The database ${source.database} exists, with what the backup leaves out`),
+    );}
+  const target = targetOf(source);
+  const run = (sql: string) => `psql --no-psqlrc ${target} --command ${word(sql)}`;
   if (timescaledb !== null) {
     lines.push(
       run(`CREATE EXTENSION IF NOT EXISTS timescaledb VERSION ${literal(timescaledb.version)}`),
       run("SELECT timescaledb_pre_restore()"),
     );
   }
-  lines.push(restoreLine(backup, { data: plain(data), database }));
+  lines.push(restoreLine(backup, { data: plain(data), target }));
   if (timescaledb !== null) lines.push(run("SELECT timescaledb_post_restore()"));
-  if (backup.kind !== "schema") lines.push(`vacuumdb --analyze-only --dbname ${database}`);
+  if (backup.kind !== "schema") lines.push(`vacuumdb --analyze-only ${target}`);
   return lines;
+}
+
+function createLine({ database, encoding, collate, ctype }: ByHand["source"]): string {
+  return [
+    "createdb --template template0",
+    `--encoding ${word(encoding)} --lc-collate ${word(collate)} --lc-ctype ${word(ctype)}`,
+    `${database.startsWith("-") ? "-- " : ""}${word(database)}`,
+  ].join(" ");
+}
+
+/** A name that looks like a connection is taken for one, unless it stands in one. */
+function targetOf({ database }: ByHand["source"]): string {
+  const misleading = database.includes("=") || /^postgres(ql)?:\/\//.test(database);
+  const name = misleading ? `dbname='${database.replaceAll(/['\\]/g, "\\$&")}'` : database;
+  return `--dbname ${word(name)}`;
+}
+
+/** A line that is no command, whatever is told in it. */
+function remark(text: string): string {
+  return `# ${text.replaceAll(/\s+/g, " ")}`;
 }
 
 function restoreLine(
   { format, compression: { method } }: ByHand,
-  { data, database }: { readonly data: string; readonly database: string },
+  { data, target }: { readonly data: string; readonly target: string },
 ): string {
   if (format !== "plain") {
-    return `pg_restore --exit-on-error --no-password --dbname ${database} ${word(data)}`;
+    return `pg_restore --exit-on-error --no-password ${target} ${word(data)}`;
   }
-  const psql = `psql --no-psqlrc --set ON_ERROR_STOP=1 --single-transaction --dbname ${database}`;
+  const psql = `psql --no-psqlrc --set ON_ERROR_STOP=1 --single-transaction ${target}`;
   if (method === "none") return `${psql} --file ${word(data)}`;
   return `${method === "gzip" ? "gunzip --stdout" : "zstd --decompress --stdout"} ${
     word(data)

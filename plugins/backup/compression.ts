@@ -1,6 +1,6 @@
 /** How a dump is compressed, and by what the server's client programs can do. */
 import { type ClientTool, type Context, OperationError } from "../../core/plugin.ts";
-import type { BackupFormat, CompressionMethod, Manifest } from "../repository/manifest.ts";
+import type { CompressionMethod, Manifest } from "../repository/manifest.ts";
 
 /** A method with its level; null stands for the method's own default. */
 export type Compression = Manifest["compression"];
@@ -54,19 +54,11 @@ export async function defaultCompression(ctx: Context, tool: ClientTool): Promis
 /** Makes sure that pg_dump can compress so, before it is asked to. */
 export async function requireCompression(
   ctx: Context,
-  { tool, compression: { method }, format }: {
+  { tool, compression: { method } }: {
     readonly tool: ClientTool;
     readonly compression: Compression;
-    readonly format: BackupFormat;
   },
 ): Promise<void> {
-  if (format === "plain" && method === "lz4") {
-    throw new OperationError("Cannot compress a plain dump by lz4: it could not be checked", {
-      kind: "usage",
-      code: "bad_compression",
-      hint: "Use gzip or zstd, or --format custom",
-    });
-  }
   if (method === "none" || method === "gzip") return;
   const named = tool.major >= METHODS_SINCE;
   if (named && await knows(ctx, { tool, method })) return;

@@ -1,5 +1,5 @@
 /** The rows of every table in a backup, counted in the dump's own snapshot. */
-import type { Context, Session } from "../../core/plugin.ts";
+import { type Context, DatabaseError, OperationError, type Session } from "../../core/plugin.ts";
 import type { TableFacts } from "../repository/manifest.ts";
 import { identifier } from "../sql/names.ts";
 
@@ -36,12 +36,14 @@ export const TEXT_SETTINGS: Readonly<Record<string, string>> = {
 };
 
 // A hypertable stands for its chunks; what TimescaleDB keeps inside, chunks and their compressed
-// twins, is no table of anybody's.
+// twins, is no table of anybody's. A view that was never filled has no rows, and a standby none of
+// what is not logged: pg_dump leaves them out as well.
 const TABLES = `
   SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
       pg_catalog.pg_table_size(c.oid) AS size
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-   WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't'
+   WHERE c.relkind IN ('r', 'm') AND c.relispopulated AND (c.relpersistence = 'p'
+       OR c.relpersistence = 'u' AND NOT pg_catalog.pg_is_in_recovery())
      AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e WHERE e.objid = c.oid
        AND e.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND e.deptype = 'e')
@@ -61,9 +63,11 @@ const INTERNAL = "_timescaledb_internal";
 /** The tables whose rows are in the dump, the largest first. */
 export async function listTables(
   session: Session,
-  { counted: { included, excluded }, timescale }: {
+  { counted: { included, excluded }, timescale, views }: {
     readonly counted: Counted;
     readonly timescale: boolean;
+    /** Whether materialized views are filled by the dump: one of rows alone does not. */
+    readonly views: boolean;
   },
 ): Promise<CountedTable[]> {
   const { rows } = await session.query<
@@ -77,6 +81,7 @@ export async function listTables(
   return rows.flatMap(({ oid, schema, name, kind, size }): CountedTable[] => {
     const chunks = hypertables.get(oid);
     if (included?.has(oid) === false || excluded.has(oid)) return [];
+    if (kind === "m" && !views) return [];
     if (timescale && chunks === undefined && schema === INTERNAL) return [];
     return [{
       oid,
@@ -109,17 +114,40 @@ export async function countRows(
     let hash: string | null = null;
     if (fingerprint !== "none") {
       ctx.log.debug(`Counting the rows of ${table}`);
-      const { rows: [row] } = await session.query<{ count: bigint; hash: string | null }>(
-        fingerprint === "counts"
-          ? `SELECT count(*) AS count, NULL::text AS hash FROM ${from}`
-          : `SELECT count(*) AS count, coalesce(sum(pg_catalog.hashtextextended(
-               ROW("observatory row".*)::text COLLATE pg_catalog."C", 0)::numeric), 0)::text AS hash
-             FROM ${from} AS "observatory row"`,
-      );
-      rows = Number(row?.count ?? 0n);
-      hash = row?.hash ?? null;
+      const counted = await count(session, { table, from, fingerprint });
+      rows = counted.rows;
+      hash = counted.hash;
     }
     facts.push({ schema, name, kind, rows, size, fingerprint: hash });
   }
   return facts;
+}
+
+async function count(
+  session: Session,
+  { table, from, fingerprint }: {
+    readonly table: string;
+    readonly from: string;
+    readonly fingerprint: Exclude<Fingerprint, "none">;
+  },
+): Promise<{ rows: number; hash: string | null }> {
+  try {
+    const { rows: [row] } = await session.query<{ count: bigint; hash: string | null }>(
+      fingerprint === "counts"
+        ? `SELECT count(*) AS count, NULL::text AS hash FROM ${from}`
+        : `SELECT count(*) AS count, coalesce(sum(pg_catalog.hashtextextended(
+             ROW("observatory row".*)::text COLLATE pg_catalog."C", 0)::numeric), 0)::text AS hash
+           FROM ${from} AS "observatory row"`,
+    );
+    return { rows: Number(row?.count ?? 0n), hash: row?.hash ?? null };
+  } catch (error) {
+    if (!(error instanceof DatabaseError)) throw error;
+    throw new OperationError(`Cannot count the rows of ${table}: ${error.server.message}`, {
+      kind: error.kind,
+      code: "count_failed",
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+      details: { table, sqlstate: error.server.sqlstate },
+      cause: error,
+    });
+  }
 }

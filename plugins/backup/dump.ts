@@ -118,18 +118,22 @@ function startWatchdog(seconds: number, bark: () => void): Watchdog {
 
 function failed(
   { tool }: DumpCall,
-  { exit, messages: { errors } }: { readonly exit: ProgramExit; readonly messages: DumpMessages },
+  { exit, messages: { errors, last } }: {
+    readonly exit: ProgramExit;
+    readonly messages: DumpMessages;
+  },
 ): OperationError {
   const name = nameOf(tool);
   const [first] = errors;
   const end = exit.signal === undefined
     ? `ended with exit code ${exit.code}`
     : `was ended by ${exit.signal}`;
+  const more = first === undefined ? last : errors.slice(1, 20).join("\n");
   return new OperationError(
     `Cannot back up: ${name} ${first === undefined ? end : `failed: ${first}`}`,
     {
       code: "dump_failed",
-      ...(errors.length > 1 ? { excerpt: errors.slice(1, 20).join("\n") } : {}),
+      ...(more === "" ? {} : { excerpt: more }),
       details: { program: name, exit: exit.code, ...(exit.signal ? { signal: exit.signal } : {}) },
     },
   );

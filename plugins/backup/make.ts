@@ -64,11 +64,12 @@ export async function makeBackup(ctx: Context, making: Making): Promise<Made> {
     const tables = options.sections === "schema" ? [] : await listTables(session, {
       counted: selection,
       timescale: inventory.timescaledb !== null,
+      views: options.sections !== "data",
     });
     const major = Math.floor(inventory.source.server_version_num / 10_000);
     const tool = await ctx.clientTool("pg_dump", { major });
     const compression = options.compression ?? await defaultCompression(ctx, tool);
-    await requireCompression(ctx, { tool, compression, format: options.format });
+    await requireCompression(ctx, { tool, compression });
     await makeDirectory(ctx, places);
     const { directory, bucket } = places;
     const reserved = await reserve(ctx, {
@@ -248,6 +249,7 @@ function manifestOf(
       ? null
       : { method: "age" as const, recipients: options.recipients },
     globals,
+    roles: inventory.roles,
     timescaledb: inventory.timescaledb,
   };
   return {
@@ -268,7 +270,6 @@ function manifestOf(
       resolved_exclude_rows: selection.resolved_exclude_rows,
     },
     plaintext,
-    roles: inventory.roles,
     extensions: inventory.extensions,
     tables,
     sequences: whole ? inventory.sequences : [],

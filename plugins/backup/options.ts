@@ -3,7 +3,7 @@ import { OperationError } from "../../core/plugin.ts";
 import type { BackupFormat, BackupKind } from "../repository/manifest.ts";
 import { type Compression, readCompression } from "./compression.ts";
 import type { Fingerprint } from "./counts.ts";
-import { splitPatterns } from "./pattern.ts";
+import { readPattern, splitPatterns } from "./pattern.ts";
 
 /** The values of the flags of `backup`. */
 export interface BackupFlags {
@@ -96,8 +96,14 @@ export function readOptions(flags: BackupFlags): BackupOptions {
     "--encrypt needs --format custom or plain: pg_dump itself writes a directory's files, in plain",
   );
   const compression = attempt(() => compressionOf(flags), problems);
+  unless(
+    format !== "plain" || compression?.method !== "lz4",
+    "--compression lz4 needs --format custom or directory: a plain dump by it could not be checked",
+  );
   const tables = flags.tables.flatMap(splitPatterns);
   unless(flags.tables.length === 0 || tables.length > 0, "--tables names no table");
+  const exclude = flags["exclude-table"];
+  for (const pattern of [...tables, ...exclude]) attempt(() => readPattern(pattern), problems);
   const [first] = problems;
   if (first !== undefined) {
     throw new OperationError(
@@ -105,7 +111,6 @@ export function readOptions(flags: BackupFlags): BackupOptions {
       { kind: "usage", code: "bad_flags", details: { problems } },
     );
   }
-  const exclude = flags["exclude-table"];
   const sections = schemaOnly ? "schema" : dataOnly ? "data" : "all";
   const s3Only = flags["s3-only"];
   return {

@@ -8,6 +8,8 @@ export interface DumpMessages {
   readonly warnings: readonly string[];
   /** Errors so far, each with its details and hints. */
   readonly errors: readonly string[];
+  /** The last line that was not empty, for where no error was told; empty when there was none. */
+  readonly last: string;
 }
 
 /** Who is told while lines come. */
@@ -22,20 +24,25 @@ export interface DumpListener {
 export function createDumpMessages(listener: DumpListener = {}): DumpMessages {
   const warnings: string[] = [];
   const errors: string[] = [];
-  let last: string[] | undefined;
+  let list: string[] | undefined;
+  let last = "";
   return {
     warnings,
     errors,
+    get last() {
+      return last;
+    },
     line(text) {
+      if (text.trim() !== "") last = text;
       const match =
         /^(?:.*[/\\])?pg_dump(?:all)?(?:\.exe)?: (?:(error|warning|detail|hint|fatal): )?(.*)$/s
           .exec(text);
       const [, level, words = text] = match ?? [];
       if (level === "detail" || level === "hint" || match === null) {
         // A message of several lines, or its details.
-        const at = last === undefined ? -1 : last.length - 1;
-        if (last !== undefined && at >= 0) {
-          last[at] += level === "hint"
+        const at = list === undefined ? -1 : list.length - 1;
+        if (list !== undefined && at >= 0) {
+          list[at] += level === "hint"
             ? `; ${words}`
             : match === null
             ? `\n${text}`
@@ -43,8 +50,8 @@ export function createDumpMessages(listener: DumpListener = {}): DumpMessages {
         } else if (match === null && text.trim() !== "") errors.push(text);
         return;
       }
-      last = level === "warning" ? warnings : level === undefined ? undefined : errors;
-      last?.push(words);
+      list = level === "warning" ? warnings : level === undefined ? undefined : errors;
+      list?.push(words);
       if (level !== undefined) return;
       const table = /^dumping contents of table "(.*)"$/s.exec(words)?.[1];
       if (table !== undefined) listener.table?.(table);

@@ -16,7 +16,7 @@ export interface PartedUpload {
   /** Resolves when there is room for another part; rejects with what an earlier one failed with. */
   part(part: UploadPart): Promise<void>;
   complete(): Promise<unknown>;
-  /** Safe to call twice. */
+  /** Gives it up. Safe to call twice; it never fails, and tells in a warning what it leaves behind. */
   abort(): Promise<void>;
 }
 

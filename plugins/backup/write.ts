@@ -30,12 +30,19 @@ export async function writeDump(
   prepared: Prepared,
   progress: DumpProgress,
 ): Promise<Writing> {
-  const { options, tool, compression, selection, snapshot, name } = prepared;
+  const { options, tool, compression, selection, snapshot, name, inventory } = prepared;
   if (options.format === "directory") {
     const { writeDirectory } = await import("./write_directory.ts");
     return await writeDirectory(ctx, prepared, progress);
   }
-  const args = dumpArguments({ options, tool, compression, selection, snapshot: snapshot.id });
+  const args = dumpArguments({
+    options,
+    tool,
+    compression,
+    selection,
+    encoding: inventory.source.encoding,
+    snapshot: snapshot.id,
+  });
   const call: DumpCall = {
     tool,
     args,

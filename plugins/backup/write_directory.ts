@@ -35,6 +35,7 @@ export async function writeDirectory(
     tool,
     compression,
     selection,
+    encoding: prepared.inventory.source.encoding,
     snapshot: snapshot.id,
     directory,
   });

@@ -75,6 +75,13 @@ Deno.test("pg_dump: its output fails when it ends otherwise, with what it said",
     rejected(dump, {
       code: "dump_failed",
       message: "Cannot back up: pg_dump ended with exit code 3",
+      excerpt: undefined,
+    }));
+  const loader = "pg_dump: error while loading shared libraries: libpq.so.5";
+  await dumping(`echo '${loader}' >&2; exit 127`, (dump) =>
+    rejected(dump, {
+      message: "Cannot back up: pg_dump ended with exit code 127",
+      excerpt: loader,
     }));
   await dumping("printf some; kill -9 $$", (dump) =>
     rejected(dump, {
