@@ -49,7 +49,9 @@ export async function leftoverOf(
   }
   const tombstone = texts.get(`${id}${TOMBSTONE_SUFFIX}`);
   if (tombstone !== undefined) {
-    const told = new Set(parseManifest(tombstone, id).files.map(({ name }) => name));
+    const told = new Set(
+      parseManifest(tombstone, id).files.flatMap(({ name }) => [name, directoryOf(name)]),
+    );
     const files = [...data.filter(({ name }) => told.has(name)), ...of("verification"), ...markers];
     const foreign = data.filter(({ name }) => !told.has(name));
     return leftoverAnd(foreign, { id, kind: "removed", files: [...files, ...tombstones] });
@@ -61,6 +63,11 @@ export async function leftoverOf(
     kind: "unfinished",
     files: [...ours, ...results, ...markers],
   });
+}
+
+/** The directory that a file is a member of: without members it stands there itself. */
+function directoryOf(name: string): string {
+  return name.slice(0, name.lastIndexOf("/") + 1);
 }
 
 function leftoverAnd(
