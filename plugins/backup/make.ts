@@ -13,6 +13,7 @@ import { createDumpProgress } from "./progress.ts";
 import { reserve } from "./reservation.ts";
 import { type Resolved, resolveSelection } from "./selection.ts";
 import { type Snapshot, takeSnapshot } from "./snapshot.ts";
+import { manifestText, requireStored } from "./stored.ts";
 import { watchLocks } from "./watch.ts";
 import { createWorkspace, type Workspace } from "./workspace.ts";
 import { writeDump, type Written } from "./write.ts";
@@ -215,13 +216,18 @@ async function watch(
 }
 
 async function changedMeanwhile(ctx: Context, { migrations }: Inventory): Promise<string[]> {
-  const session = await ctx.db.session({ notices: "drop" });
+  let session: Session | undefined;
   try {
+    session = await ctx.db.session({ notices: "drop" });
     const now = await readMigrations(session);
     if (JSON.stringify(now) === JSON.stringify(migrations)) return [];
     return ["Migrations were applied while the dump ran: the backup holds the state before them"];
+  } catch (error) {
+    // The dump is whole: that a server takes no more sessions just now is no reason to lose it.
+    if (!(error instanceof OperationError)) throw error;
+    return [`Whether migrations were applied while the dump ran is not known: ${error.message}`];
   } finally {
-    await session.close();
+    await session?.close();
   }
 }
 
@@ -287,7 +293,8 @@ async function publishLocally(
   manifest: Manifest,
 ): Promise<string[]> {
   if (directory === undefined) return [];
-  await directory.store.create(`${id}${MANIFEST_SUFFIX}`, textOf(manifest));
+  await requireStored(directory.store, manifest);
+  await directory.store.create(`${id}${MANIFEST_SUFFIX}`, manifestText(manifest));
   return [directory.store.title];
 }
 
@@ -303,7 +310,8 @@ async function publishInBucket(
   try {
     ctx.progress({ label: "Uploading the rest of the backup" });
     await workspace.complete();
-    await bucket.store.create(`${id}${MANIFEST_SUFFIX}`, textOf(manifest));
+    await requireStored(bucket.store, manifest);
+    await bucket.store.create(`${id}${MANIFEST_SUFFIX}`, manifestText(manifest));
   } catch (error) {
     // What is complete on this machine stays, and is told of; a signal is told as what it is.
     if (published.length === 0 || !(error instanceof OperationError)) throw error;
@@ -312,8 +320,4 @@ async function publishInBucket(
   }
   const locations = [...published, bucket.store.title];
   return { manifest, locations, uploadFailure: undefined };
-}
-
-function textOf(manifest: Manifest): string {
-  return `${JSON.stringify(manifest, null, 2)}\n`;
 }
