@@ -1,7 +1,7 @@
 /** `backup`: the steps from the lock to the manifest, which makes a backup of what was written. */
 import { type Context, OperationError, type Result } from "../../core/plugin.ts";
 import type { Store } from "../repository/store.ts";
-import { type Bucket, openBucket } from "./bucket.ts";
+import { type Bucket, openBucket, requireBucket } from "./bucket.ts";
 import { defaultCompression, requireCompression } from "./compression.ts";
 import { listTables } from "./counts.ts";
 import { readInventory } from "./inventory.ts";
@@ -17,6 +17,8 @@ export interface Places {
   /** Undefined when nothing stays on this machine. */
   readonly directory: { readonly path: string; readonly store: Store } | undefined;
   readonly bucket: Bucket | undefined;
+  /** Why the bucket that was asked for cannot be reached now, when the backup stays here anyway. */
+  readonly unreachable?: OperationError;
 }
 
 /**
@@ -26,6 +28,17 @@ export interface Places {
  */
 export async function backup(ctx: Context, options: BackupOptions): Promise<Result> {
   const places = await openPlaces(ctx, options);
+  try {
+    return await backupTo(ctx, { options, places });
+  } finally {
+    places.bucket?.store.close?.();
+  }
+}
+
+async function backupTo(
+  ctx: Context,
+  { options, places }: { readonly options: BackupOptions; readonly places: Places },
+): Promise<Result> {
   if (options.recipients.length > 0) {
     const { requireRecipients } = await import("../repository/encryption.ts");
     await requireRecipients(options.recipients);
@@ -51,7 +64,8 @@ async function finish(
     readonly made: Made;
   },
 ): Promise<Result> {
-  const { manifest, locations, uploadFailure } = made;
+  const { manifest, locations } = made;
+  const uploadFailure = made.uploadFailure ?? places.unreachable;
   for (const warning of manifest.warnings) ctx.log.warn(warning);
   if (uploadFailure !== undefined) {
     throw new OperationError(
@@ -73,11 +87,25 @@ async function finish(
 
 async function openPlaces(ctx: Context, options: BackupOptions): Promise<Places> {
   const bucket = options.s3 ? await openBucket(ctx, { endpoint: options.endpoint }) : undefined;
-  if (!options.local) return { directory: undefined, bucket };
+  if (!options.local) {
+    if (bucket !== undefined) await requireBucket(bucket);
+    return { directory: undefined, bucket };
+  }
   const { localStore } = await import("../repository/local_store.ts");
   const path = (options.directory ?? ctx.config.get("BACKUPS_DIR") ?? "./backups")
     .replace(/(?<=.)\/+$/, "");
-  return { directory: { path, store: localStore(ctx.files, path) }, bucket };
+  const directory = { path, store: localStore(ctx.files, path) };
+  if (bucket === undefined) return { directory, bucket };
+  try {
+    await requireBucket(bucket);
+    return { directory, bucket };
+  } catch (error) {
+    if (!(error instanceof OperationError) || error.kind !== "connection") throw error;
+    // The night's backup is worth having on this machine alone; the run fails at its end.
+    ctx.log.warn(`${error.message}; the backup is made on this machine alone`);
+    bucket.store.close?.();
+    return { directory, bucket: undefined, unreachable: error };
+  }
 }
 
 async function wouldBe(

@@ -97,7 +97,7 @@ export async function storeInBucket(
       size: filled,
       ...hashes,
       open: () => Promise.resolve(streamOf(bytes)),
-      release: () => buffers.release(taken),
+      released: () => buffers.release(taken),
     });
   };
   try {

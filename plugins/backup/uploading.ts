@@ -8,7 +8,7 @@ export interface UploadPart {
   readonly md5: Uint8Array;
   open(): Promise<ReadableStream<Uint8Array>>;
   /** Called once, when the part is not asked for any more: it is there, or given up. */
-  release?(): void;
+  released?(): void;
 }
 
 /** An object that is uploaded in parts, and is there only once it is completed. */

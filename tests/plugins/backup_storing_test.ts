@@ -51,7 +51,7 @@ function slowBucket(
       failure ??= error as Error;
     } finally {
       held -= part.size;
-      part.release?.();
+      part.released?.();
     }
   }
   let count = 0;
@@ -154,7 +154,7 @@ Deno.test("into a bucket: a slow one slows the dump down", async () => {
   const object: PartedUpload = {
     part: async (part) => {
       await promise;
-      part.release?.();
+      part.released?.();
     },
     complete: () => Promise.resolve(),
     abort: () => Promise.resolve(),
