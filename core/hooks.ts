@@ -1,7 +1,9 @@
 /** Hooks around an operation: sequential, awaited, and blamed by name. */
 import {
   type Context,
+  type Hook,
   type HookEvent,
+  type HookFacts,
   type HookMoment,
   OperationError,
   type Plugin,
@@ -10,10 +12,13 @@ import {
 import { reportOf, SignalError } from "./errors.ts";
 import type { RunLog } from "./log.ts";
 
+/** What has come of the operation so far. */
+type Outcome = Partial<Pick<HookEvent, "result" | "error">>;
+
 /** What is needed to call the hooks of one operation. */
 export interface HookCall {
   readonly plugins: readonly Plugin[];
-  readonly event: Omit<HookEvent, "moment">;
+  readonly event: Omit<HookFacts, "moment"> & Outcome;
   /** Makes the context for a plugin. */
   readonly context: (plugin: Plugin) => Context;
 }
@@ -33,7 +38,7 @@ export async function runBetweenHooks(
 ): Promise<Result> {
   const failures: unknown[] = [];
   let result: Result | undefined;
-  let outcome: Pick<HookEvent, "result" | "error">;
+  let outcome: Outcome;
   try {
     const [stopped] = await callHooks("before", call);
     if (stopped !== undefined) throw stopped;
@@ -82,10 +87,11 @@ export async function callHooks(moment: HookMoment, call: HookCall): Promise<Ope
   const ordered = moment === "before" ? names : names.toReversed();
   for (const plugin of moment === "before" ? plugins : plugins.toReversed()) {
     for (const name of ordered) {
-      const hook = plugin.hooks?.[name];
+      // The moment is its own, and what has come of the operation is what it is told then.
+      const hook = plugin.hooks?.[name] as Hook | undefined;
       if (hook === undefined) continue;
       try {
-        await hook(call.context(plugin), { ...event, moment });
+        await hook(call.context(plugin), { ...event, moment } as HookEvent);
       } catch (error) {
         if (error instanceof SignalError) throw error;
         failures.push(blamed(error, { plugin: plugin.name, name, moment, event }));

@@ -188,23 +188,52 @@ export interface Permissions {
 /** The moments at which a hook is called. */
 export type HookMoment = "before" | "after" | "failed" | "always";
 
-/** What a hook is told of the operation; structured-cloneable. */
-export interface HookEvent {
-  readonly moment: HookMoment;
+/** What a hook is told of the operation at any moment; structured-cloneable. */
+export interface HookFacts<M extends HookMoment = HookMoment> {
+  readonly moment: M;
   /** The command's full path, such as `migrate rollback`. */
   readonly command: string;
   readonly effect: Effect;
   /** The values of the command's own flags; secret ones are left out. */
   readonly flags: Readonly<Record<string, unknown>>;
   readonly args: Readonly<Record<string, unknown>>;
-  /** The operation's result: at `after`, and at `always` when it succeeded. */
-  readonly result?: unknown;
-  /** The operation's failure: at `failed`, and at `always` when it failed. */
-  readonly error?: { readonly code: string; readonly message: string };
 }
 
+/** What a hook is told beside that, by the moment. */
+export interface HookOutcomes {
+  readonly before: { readonly result?: undefined; readonly error?: undefined };
+  readonly after: HookSuccess;
+  readonly failed: HookFailure;
+  /** Whatever came before: look at `error`. */
+  readonly always: HookSuccess | HookFailure;
+}
+
+/** The operation has succeeded. */
+export interface HookSuccess {
+  /** The operation's `data`. */
+  readonly result: unknown;
+  readonly error?: undefined;
+}
+
+/** The operation has failed, or a hook before it. */
+export interface HookFailure {
+  readonly result?: undefined;
+  readonly error: { readonly code: string; readonly message: string };
+}
+
+/** What a hook of the moment is told. */
+export type HookEvent<M extends HookMoment = HookMoment> = M extends HookMoment
+  ? HookFacts<M> & HookOutcomes[M]
+  : never;
+
 /** A hook: awaited; one that throws at `before` stops the operation. */
-export type Hook = (ctx: Context, event: HookEvent) => Promise<void> | void;
+export type Hook<M extends HookMoment = HookMoment> = (
+  ctx: Context,
+  event: HookEvent<M>,
+) => Promise<void> | void;
+
+/** Hooks by `<moment>:<command path>`, such as `"after:backup"`; `*` stands for every command. */
+export type Hooks = { readonly [M in HookMoment as `${M}:${string}`]?: Hook<M> };
 
 /** One plugin: a set of commands and hooks under a name. */
 export interface Plugin {
@@ -216,8 +245,7 @@ export interface Plugin {
   /** Commands by full path: `"migrate"`, `"migrate status"`. */
   // deno-lint-ignore no-explicit-any -- each command has flags of its own; `command` has checked them
   readonly commands?: Readonly<Record<string, Command<any, any>>>;
-  /** Hooks by `<moment>:<command path>`, such as `"after:backup"`; `*` stands for every command. */
-  readonly hooks?: Readonly<Record<`${HookMoment}:${string}`, Hook>>;
+  readonly hooks?: Hooks;
   readonly permissions?: Permissions;
 }
 

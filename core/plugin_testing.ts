@@ -6,8 +6,10 @@
 import {
   type CommandCall,
   type Context,
+  type Hook,
   type HookEvent,
   type HookMoment,
+  type Hooks,
   OperationError,
   type Plugin,
   type Program,
@@ -218,21 +220,25 @@ function valuesOf(
  * Calls a hook of a plugin.
  *
  * @param name the hook's full name, such as `after:backup`
- * @param call.event what the hook is told beside its moment and its command
+ * @param call.event what the hook is told beside its moment and its command; at `failed` an error,
+ * unless the test gives another
  * @throws Error when the plugin has no such hook
  */
-export async function runHook(
+export async function runHook<M extends HookMoment>(
   plugin: Plugin,
-  name: `${HookMoment}:${string}`,
+  name: `${M}:${string}`,
   { context = fakeContext(), event = {} }: {
     readonly context?: Context;
-    readonly event?: Partial<HookEvent>;
+    readonly event?: Partial<HookEvent<M>>;
   } = {},
 ): Promise<void> {
-  const hook = plugin.hooks?.[name];
+  const hook = plugin.hooks?.[name as keyof Hooks] as Hook | undefined;
   if (hook === undefined) throw new Error(`Plugin ${plugin.name} has no hook "${name}"`);
   const [moment, command] = name.split(":", 2) as [HookMoment, string];
-  await hook(context, { moment, command, effect: "write", flags: {}, args: {}, ...event });
+  const told = { moment, command, effect: "write", flags: {}, args: {} };
+  const error = { code: "failed", message: "It failed" };
+  const outcome: object = moment === "failed" ? { error, ...event } : event;
+  await hook(context, { ...told, ...outcome } as HookEvent);
 }
 
 function missing(what: string, option: string): Error {

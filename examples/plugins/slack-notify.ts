@@ -57,10 +57,13 @@ async function succeeded(ctx: Context, { command }: HookEvent): Promise<void> {
   }
 }
 
-async function failed(ctx: Context, { command, effect, error }: HookEvent): Promise<void> {
+async function failed(
+  ctx: Context,
+  { command, effect, error }: HookEvent<"failed">,
+): Promise<void> {
   // What only reads is run by people, who see for themselves.
   if (effect === "read" || ctx.dryRun) return;
-  await notify(ctx, `:x: \`${command}\` of ${whereOf(ctx)} failed: ${error?.message}`);
+  await notify(ctx, `:x: \`${command}\` of ${whereOf(ctx)} failed: ${error.message}`);
 }
 
 function whereOf(ctx: Context): string {

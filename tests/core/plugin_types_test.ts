@@ -176,6 +176,36 @@ Deno.test("definePlugin: takes commands with flags of their own beside each othe
   assert.deepEqual(Object.keys(plugin.commands ?? {}), ["x", "x y"]);
 });
 
+Deno.test("definePlugin: each hook's event has what its moment tells", () => {
+  const plugin = definePlugin({
+    name: "x",
+    api: 1,
+    summary: "X",
+    hooks: {
+      "before:*": (_ctx, event) => {
+        const moment: "before" = event.moment;
+        // @ts-expect-error -- nothing has come of it yet
+        String(event.error.code);
+        return void moment;
+      },
+      "after:migrate status": (_ctx, { moment, result }) => {
+        const after: "after" = moment;
+        // @ts-expect-error -- what a command's data are is not known here
+        return void [after, result.migrations];
+      },
+      "failed:reset": (_ctx, { error }) => void error.message.length,
+      "always:*": (_ctx, event) => {
+        // @ts-expect-error -- it may have succeeded
+        String(event.error.code);
+        if (event.error !== undefined) return void event.error.code;
+      },
+      // @ts-expect-error -- there is no such moment
+      "during:reset": () => {},
+    },
+  });
+  assert.equal(Object.keys(plugin.hooks ?? {}).length, 5);
+});
+
 Deno.test("Plugin: a plain object that satisfies the type is a plugin too", () => {
   const plugin = {
     name: "x",

@@ -1,9 +1,14 @@
 import assert from "assert";
-import { type Command, command, OperationError, type Plugin } from "../../core/plugin.ts";
+import {
+  type Command,
+  command,
+  type Hook,
+  type Hooks,
+  OperationError,
+  type Plugin,
+} from "../../core/plugin.ts";
 import { run } from "../../core/run.ts";
 import { type FakeHost, fakeHost, type FakeMachine } from "../../core/testing.ts";
-
-type Hooks = NonNullable<Plugin["hooks"]>;
 
 /** A plugin with one command, `work`, whose declaration is changed as wanted. */
 function working(more: Partial<Command> = {}, hooks: Hooks = {}): Plugin {
@@ -641,13 +646,16 @@ Deno.test("run: ctx.dryRun tells the command", async () => {
 function recorder(): { hooks: Hooks; called: string[]; events: Record<string, unknown>[] } {
   const called: string[] = [];
   const events: Record<string, unknown>[] = [];
-  const hooks: Record<string, Hooks[keyof Hooks]> = {};
-  for (const moment of ["before", "after", "failed", "always"]) {
-    hooks[`${moment}:work`] = (_ctx, event) => {
-      called.push(moment);
-      events.push({ ...event });
-    };
-  }
+  const record: Hook = (_ctx, event) => {
+    called.push(event.moment);
+    events.push({ ...event });
+  };
+  const hooks: Hooks = {
+    "before:work": record,
+    "after:work": record,
+    "failed:work": record,
+    "always:work": record,
+  };
   return { hooks, called, events };
 }
 

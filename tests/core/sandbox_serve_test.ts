@@ -700,7 +700,11 @@ Deno.test("sandbox serve: hooks get their event, plans give their text", async (
     const { context, lines } = contextWith();
     await guest.hook("after:backup", EVENT, context);
     assert.deepEqual(lines, ["info: backup 1"]);
-    const refused = guest.hook("before:backup", { ...EVENT, moment: "before" }, context);
+    const refused = guest.hook(
+      "before:backup",
+      { ...EVENT, moment: "before", result: undefined },
+      context,
+    );
     await assert.rejects(refused, { code: "guard", message: "Not now" });
     assert.equal(await guest.plan("drop", { flags: {}, args: { name: "t" } }, context), "Drops t");
     await assert.rejects(guest.plan("silent", { flags: {}, args: {} }, context), {
