@@ -50,8 +50,8 @@ export async function backupProject(
     backups,
     run: (args, given) => project.run(args, withPlaces(given)),
     start: (args, given) => project.start(args, withPlaces(given)),
-    async backup(args = [], given) {
-      const run = await project.run(["backup", "--json", ...args], withPlaces(given));
+    async backup(args, given) {
+      const run = await project.run(["backup", "--json", ...args ?? []], withPlaces(given));
       assert.equal(run.exit, 0, run.stdout + run.stderr);
       const { data } = JSON.parse(run.stdout);
       const manifest: Manifest = data.manifest;

@@ -54,7 +54,8 @@ export function readPattern(text: string): TablePattern {
     } else if (character === "*") piece = ".*";
     else if (character === "?") piece = ".";
     else if (character === "$") piece = "\\$";
-    else piece = character.toLowerCase();
+    // As the server folds names: other letters than these keep their case.
+    else piece = character.replace(/[A-Z]/, (letter) => letter.toLowerCase());
     parts.push(`${parts.pop()}${piece}`);
   }
   const refuse = (reason: string): never => {

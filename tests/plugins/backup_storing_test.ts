@@ -196,22 +196,25 @@ Deno.test("into a bucket: a dump that fails aborts the upload, with its own fail
 Deno.test("into a bucket: a part that is refused aborts it, and ends the dump", async () => {
   for (const refused of [0, 3, 10]) {
     let ended = false;
-    async function* dumping(): AsyncGenerator<Uint8Array> {
-      try {
-        yield* dump(1_000_000, 1000);
-      } finally {
-        ended = true;
-      }
-    }
+    const dumping = followed(dump(1_000_000, 1000), () => ended = true);
     const object = slowBucket({ fails: (index) => index === refused });
     await assert.rejects(
-      storeInBucket(dumping(), { object, partSize: () => 10_000 }),
+      storeInBucket(dumping, { object, partSize: () => 10_000 }),
       new RegExp(`part ${refused} was refused`),
     );
     assert.deepEqual([object.aborted, object.completed, ended], [1, false, true]);
     assert.ok(object.parts.length < 20);
   }
 });
+
+/** Tells when whoever reads has ended, whatever the reason. */
+async function* followed<T>(source: AsyncIterable<T>, over: () => void): AsyncGenerator<T> {
+  try {
+    yield* source;
+  } finally {
+    over();
+  }
+}
 
 async function temporary() {
   const path = await Deno.makeTempDir({ prefix: "observatory-storing-" });
