@@ -94,7 +94,18 @@ export function memoryStore(place: MemoryPlace, behaviour: Behaviour = { kind: "
         if (files.has(name)) throw failure("already_exists", `"${name}" exists already`);
         put(place, { [name]: contents });
       }),
-    remove: (name) => during({ method: "remove", name }, () => void files.delete(name)),
+    remove: (name) =>
+      during({ method: "remove", name }, () => {
+        const found = files.get(name);
+        const directory = name.slice(0, name.lastIndexOf("/") + 1);
+        const isEmpty = () => ![...files.keys()].some((each) => each.startsWith(directory));
+        files.delete(name);
+        // A directory stays when its last member goes; a bucket has none.
+        if (behaviour.kind === "s3" || directory === "" || directory === name) return;
+        if (found !== undefined && isEmpty()) {
+          files.set(directory, { contents: "", modified: found.modified });
+        }
+      }),
   };
   if (behaviour.kind === "local") {
     return {

@@ -36,7 +36,7 @@ export const backup = command({
     "compression": {
       type: "string",
       placeholder: "METHOD[:LEVEL]",
-      help: "none, gzip, lz4 or zstd; by default zstd:3 where pg_dump knows it, else gzip:1",
+      help: "One of none, gzip, lz4, zstd; by default zstd:3 where pg_dump knows it, else gzip:1",
     },
     "jobs": {
       type: "number",

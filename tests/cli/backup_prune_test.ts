@@ -152,7 +152,7 @@ forEachKind(
           {},
           /"0" of --min-keep is not a whole number from 1/,
         ],
-        [["--where", "s3", "--keep-last", "1"], {}, /Cannot look in S3: no bucket is set/],
+        [["--where", "s3", "--keep-last", "1"], {}, /Cannot use S3: S3_BACKUP_BUCKET is not set/],
         [[], { BACKUP_KEEP_DAILY: "many" }, /BACKUP_KEEP_DAILY/],
       ] as const
     ) {
