@@ -1,7 +1,7 @@
 /** The bucket that a backup is sent to. */
 import type { Context } from "../../core/plugin.ts";
 import type { Store } from "../repository/store.ts";
-import type { Upload } from "./storing.ts";
+import { buffersFor, type Upload } from "./storing.ts";
 
 /** A bucket, as a backup uses it. */
 export interface Bucket {
@@ -39,7 +39,13 @@ export async function openBucket(
     store,
     startUpload(name, { estimate, backup }) {
       const partSize = partSizeFor(estimate);
-      const object = startUpload(store, { name, partSize, metadata: { [MARK]: backup } });
+      const object = startUpload(store, {
+        name,
+        partSize,
+        metadata: { [MARK]: backup },
+        // With one buffer there is no second part before the first one is sent.
+        several: buffersFor(partSize) === 1,
+      });
       return { object, partSize: () => partSize };
     },
   };

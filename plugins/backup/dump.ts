@@ -5,6 +5,7 @@ import {
   OperationError,
   type ProgramExit,
 } from "../../core/plugin.ts";
+import { passing } from "../repository/chunks.ts";
 import {
   createDumpMessages,
   type DumpListener,
@@ -27,7 +28,7 @@ export interface DumpCall {
 export interface Dump {
   /**
    * What it writes, to be read once. It fails unless pg_dump ends with 0: half of a dump must not
-   * look like one. Whoever stops reading it ends pg_dump.
+   * look like one. Whoever stops reading it ends pg_dump; whoever keeps a chunk copies it.
    */
   readonly output: AsyncIterable<Uint8Array>;
   readonly messages: DumpMessages;
@@ -63,7 +64,7 @@ export async function startDump(ctx: Context, call: DumpCall): Promise<Dump> {
   async function* output(): AsyncGenerator<Uint8Array> {
     let ended = false;
     try {
-      for await (const chunk of program.stdout) {
+      for await (const chunk of passing(program.stdout)) {
         watchdog.rest();
         yield chunk;
         watchdog.alive();

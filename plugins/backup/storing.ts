@@ -66,12 +66,19 @@ export async function storeLocally(
   return { size: whole.size, sha256: whole.digest(), upload: sending };
 }
 
-/** How much of a dump is kept in memory while it is sent, at least, in parts. */
-const BUFFERS = 3;
+/** The memory for parts on their way, in bytes, as long as one of them fits. */
+export const USUAL_MEMORY = 24 << 20;
+/** How many parts are kept at most: one is filled while the others are sent. */
+const MOST_BUFFERS = 3;
 
-/** The memory that an upload without a file takes, in bytes. */
+/** How many parts of a size an upload without a file keeps in memory. */
+export function buffersFor(partSize: number): number {
+  return Math.max(1, Math.min(MOST_BUFFERS, Math.floor(USUAL_MEMORY / partSize)));
+}
+
+/** The memory for parts on their way, when they have this size, in bytes. */
 export function memoryFor(partSize: number): number {
-  return BUFFERS * partSize;
+  return buffersFor(partSize) * partSize;
 }
 
 /**
@@ -86,16 +93,16 @@ export async function storeInBucket(
 ): Promise<Stored> {
   const whole = hashWhole();
   const parts = hashParts(partSize);
-  const buffers = createBuffers();
+  const buffers = createBuffers(buffersFor(partSize(0)));
   let index = 0;
   let buffer = await buffers.next(partSize(0));
   let filled = 0;
-  const send = async (hashes: { sha256: Uint8Array; md5: Uint8Array }) => {
+  const send = async (sha256: Uint8Array) => {
     const taken = buffer;
     const bytes = taken.bytes.subarray(0, filled);
     await object.part({
       size: filled,
-      ...hashes,
+      sha256,
       open: () => Promise.resolve(streamOf(bytes)),
       released: () => buffers.release(taken),
     });
@@ -108,15 +115,15 @@ export async function storeInBucket(
         buffer.bytes.set(piece, filled);
         filled += piece.length;
         rest = rest.subarray(piece.length);
-        for (const { sha256, md5 } of parts.take(piece)) {
-          await send({ sha256, md5 });
+        for (const { sha256 } of parts.take(piece)) {
+          await send(sha256);
           buffer = await buffers.next(partSize(++index));
           filled = 0;
         }
       }
     }
     const last = parts.end();
-    if (last !== undefined) await send(last);
+    if (last !== undefined) await send(last.sha256);
   } catch (error) {
     await object.abort();
     throw error;
@@ -128,7 +135,7 @@ interface PartBuffer {
   readonly bytes: Uint8Array;
 }
 
-function createBuffers(): {
+function createBuffers(most: number): {
   next(size: number): Promise<PartBuffer>;
   release(buffer: PartBuffer): void;
 } {
@@ -146,7 +153,7 @@ function createBuffers(): {
         // Those that are too small for what comes now are given up.
         made -= free.length;
         free.length = 0;
-        if (made < BUFFERS) {
+        if (made < most) {
           made++;
           return { bytes: new Uint8Array(size) };
         }

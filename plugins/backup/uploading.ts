@@ -1,11 +1,14 @@
 /** Parts of a dump on their way to a bucket, while the dump goes on. */
+import { passing } from "../repository/chunks.ts";
 import type { HashedPart } from "../repository/hashing.ts";
 
-/** One part, with the way to its bytes: they are asked for anew each time it is tried. */
+/**
+ * One part, with the way to its bytes: they are asked for anew each time it is tried. A chunk of them
+ * is good until the next one is asked for.
+ */
 export interface UploadPart {
   readonly size: number;
   readonly sha256: Uint8Array;
-  readonly md5: Uint8Array;
   open(): Promise<ReadableStream<Uint8Array>>;
   /** Called once, when the part is not asked for any more: it is there, or given up. */
   released?(): void;
@@ -53,8 +56,9 @@ export function uploadFile(
         await new Promise<void>((resolve) => wake = resolve);
         continue;
       }
-      const { size, sha256, md5 } = part;
-      await upload.part({ size, sha256, md5, open: () => read(part) });
+      const { size, sha256 } = part;
+      const open = async () => ReadableStream.from(passing(await read(part)));
+      await upload.part({ size, sha256, open });
     }
   })();
   // It is told when the upload is completed.

@@ -1,10 +1,11 @@
 /** The files of a backup that is being made: written, sent, and taken back when it fails. */
 import type { Context } from "../../core/plugin.ts";
+import { passing } from "../repository/chunks.ts";
 import { type HashedPart, hashParts, hashWhole } from "../repository/hashing.ts";
 import type { StoredFile } from "../repository/manifest.ts";
 import type { Bucket } from "./bucket.ts";
 import type { Places } from "./backup.ts";
-import { storeInBucket, storeLocally } from "./storing.ts";
+import { memoryFor, storeInBucket, storeLocally, USUAL_MEMORY } from "./storing.ts";
 import { uploadFile } from "./uploading.ts";
 
 /** The files of one backup under way. */
@@ -56,6 +57,15 @@ export function createWorkspace(
       if (directory === undefined) {
         if (upload === undefined) throw new Error("A backup has to go somewhere");
         const { object } = upload;
+        const memory = memoryFor(upload.partSize(0));
+        if (memory > USUAL_MEMORY) {
+          ctx.log.info(
+            `The upload needs ${
+              Math.ceil(memory / 2 ** 20)
+            } MiB of memory for its parts, since no ` +
+              "file is written that they could be read from",
+          );
+        }
         const stored = await storeInBucket(data, upload);
         sending.push({
           name,
@@ -81,7 +91,7 @@ export function createWorkspace(
           ({ offset, size }: HashedPart) => ctx.files.stream(path, { offset, length: size }),
         );
       try {
-        for await (const chunk of await ctx.files.stream(path)) {
+        for await (const chunk of passing(await ctx.files.stream(path))) {
           whole.take(chunk);
           for (const part of parts?.take(chunk) ?? []) file?.add(part);
         }

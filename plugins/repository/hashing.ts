@@ -7,7 +7,6 @@ export interface HashedPart {
   readonly offset: number;
   readonly size: number;
   readonly sha256: Uint8Array;
-  readonly md5: Uint8Array;
 }
 
 /** Hashes the whole of something. */
@@ -51,25 +50,22 @@ export function hashParts(partSize: (index: number) => number): PartHashes {
   let offset = 0;
   let index = 0;
   let size = 0;
-  let hashes: { sha256: Hash; md5: Hash } | undefined;
+  let hash: Hash | undefined;
   const finish = (): HashedPart => {
-    const { sha256, md5 } = hashes ?? start();
-    const part = { offset, size, sha256: sha256.digest(), md5: md5.digest() };
+    const part = { offset, size, sha256: (hash ?? start()).digest() };
     offset += size;
     size = 0;
     index++;
-    hashes = undefined;
+    hash = undefined;
     return part;
   };
-  const start = () => hashes = { sha256: createHash("sha256"), md5: createHash("md5") };
+  const start = () => hash = createHash("sha256");
   return {
     take(bytes) {
       const whole: HashedPart[] = [];
       for (let rest = bytes; rest.length > 0;) {
         const piece = rest.subarray(0, partSize(index) - size);
-        const { sha256, md5 } = hashes ?? start();
-        sha256.update(piece);
-        md5.update(piece);
+        (hash ?? start()).update(piece);
         size += piece.length;
         rest = rest.subarray(piece.length);
         if (size === partSize(index)) whole.push(finish());

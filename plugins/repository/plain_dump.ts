@@ -59,7 +59,8 @@ export async function createPlainCheck(
     async push(bytes) {
       if (failure !== undefined) throw failure;
       frames?.push(bytes);
-      if (decoder.write(bytes)) return;
+      // It may still be working on them when the next ones come.
+      if (decoder.write(bytes.slice())) return;
       await Promise.race([over, new Promise<void>((resolve) => decoder.once("drain", resolve))]);
     },
     async end() {

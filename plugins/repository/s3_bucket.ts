@@ -82,6 +82,8 @@ export interface Bucket {
   ): Promise<T>;
   /** Whether objects can be kept from being overwritten; true until the service says otherwise. */
   conditional: boolean;
+  /** Whether it takes nothing without an MD5; false until the service says so. */
+  wantsMd5: boolean;
   /** The service's clock minus this machine's, in milliseconds; undefined until it has told the time. */
   skew(): number | undefined;
   /** Ends what it keeps open. */
@@ -131,6 +133,7 @@ export async function openBucket(options: BucketOptions): Promise<Bucket> {
     log,
     signal,
     conditional: true,
+    wantsMd5: false,
     async request(doing, work, { signal: own = signal, tries = limits.tries, passes } = {}) {
       const http = own === undefined ? {} : { abortSignal: own };
       try {

@@ -1,4 +1,5 @@
 /** The end of an upload: the object appears, and is looked at. */
+import { Buffer } from "node:buffer";
 import { OperationError } from "../../core/plugin.ts";
 import { type S3Store, withCondition } from "./s3.ts";
 import type { RequestOptions } from "./s3_bucket.ts";
@@ -18,8 +19,11 @@ export interface PartedObject extends Beginning {
   readonly parts: readonly SentPart[];
   /** Bytes of all parts. */
   readonly size: number;
-  /** What its ETag is where the service makes none of its own: the MD5 of the MD5s, and the count. */
-  readonly md5: string;
+  /**
+   * What its ETag is where the service makes none of its own: the MD5 of the MD5s, and the count.
+   * Undefined where they are not known.
+   */
+  readonly md5: string | undefined;
 }
 
 /**
@@ -30,12 +34,13 @@ export interface PartedObject extends Beginning {
 export async function putWhole(store: S3Store, object: WholeObject): Promise<string | undefined> {
   const { bucket } = store;
   const { key, doing, metadata, signal, part } = object;
-  const md5 = Array.from(part.md5, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const md5 = part.md5 && Buffer.from(part.md5).toString("hex");
   const expected: Expected = { ...object, size: part.size, md5 };
   await bucket.request(doing, async (call) => {
     const { sdk, client, http } = call;
     const put = (condition: { readonly IfNoneMatch?: string }) =>
       sendPart(part, {
+        bucket,
         call,
         send: (body) =>
           client.send(
@@ -103,7 +108,7 @@ export async function completeParts(
 /** What an object must be. */
 interface Expected extends Beginning {
   readonly size: number;
-  readonly md5: string;
+  readonly md5: string | undefined;
 }
 
 /**
@@ -136,7 +141,7 @@ function wrongWith(found: Found, { size, md5 }: Expected): string | undefined {
   if (found.size !== size) {
     return `it has ${found.size ?? "an unknown number of"} bytes there instead of ${size}`;
   }
-  if (found.md5 !== undefined && found.md5 !== md5) {
+  if (found.md5 !== undefined && md5 !== undefined && found.md5 !== md5) {
     return `other bytes are there than were sent (ETag ${found.md5} instead of ${md5})`;
   }
   return undefined;

@@ -1,7 +1,8 @@
 /** Sends one part of an object, or an object of one part. */
 import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
 import type { Bucket, Call } from "./s3_bucket.ts";
-import { Mismatch } from "./s3_failure.ts";
+import { failureOf, Mismatch } from "./s3_failure.ts";
 
 /** A run of bytes that can be read as often as it must be sent. */
 export interface ObjectPart {
@@ -9,7 +10,11 @@ export interface ObjectPart {
   readonly size: number;
   /** Of exactly these bytes: the service takes nothing else for them. */
   readonly sha256: Uint8Array;
-  readonly md5: Uint8Array;
+  /**
+   * Known where it cost nothing: it takes three times as long as the other. What is stored is then
+   * compared with it as well.
+   */
+  readonly md5?: Uint8Array;
   /**
    * Opens the bytes, anew for each try. A byte stream (`type: "bytes"`) is read into one buffer
    * again and again; the chunks of any other stream are left to the garbage collector.
@@ -30,7 +35,7 @@ interface Receipt {
 interface Body {
   readonly Body: ReadableStream<Uint8Array>;
   readonly ContentLength: number;
-  readonly ContentMD5: string;
+  readonly ContentMD5?: string;
 }
 
 /**
@@ -42,8 +47,13 @@ interface Body {
  */
 export async function sendPart<R extends Receipt>(
   part: ObjectPart,
-  { call, send }: { readonly call: Call; readonly send: (body: Body) => Promise<R> },
+  { bucket, call, send }: {
+    readonly bucket: Bucket;
+    readonly call: Call;
+    readonly send: (body: Body) => Promise<R>;
+  },
 ): Promise<R & { readonly ETag: string }> {
+  const md5 = part.md5 ?? (bucket.wantsMd5 ? await md5Of(part) : undefined);
   const body = await part.open();
   call.presetDigest(body, part.sha256);
   let receipt: R;
@@ -51,8 +61,12 @@ export async function sendPart<R extends Receipt>(
     receipt = await send({
       Body: body,
       ContentLength: part.size,
-      ContentMD5: Buffer.from(part.md5).toString("base64"),
+      ...(md5 === undefined ? {} : { ContentMD5: Buffer.from(md5).toString("base64") }),
     });
+  } catch (error) {
+    if (md5 !== undefined || !asksForMd5(error)) throw error;
+    bucket.wantsMd5 = true;
+    return await sendPart(part, { bucket, call, send });
   } finally {
     // What was not even begun to be sent is closed too.
     if (!body.locked) await body.cancel();
@@ -60,13 +74,25 @@ export async function sendPart<R extends Receipt>(
   const { ETag } = receipt;
   if (ETag === undefined || ETag === "") throw new Mismatch("the service told no ETag");
   const told = plainMd5(receipt);
-  const sent = Buffer.from(part.md5).toString("hex");
-  if (told !== undefined && told !== sent) {
+  const sent = md5 && Buffer.from(md5).toString("hex");
+  if (told !== undefined && sent !== undefined && told !== sent) {
     throw new Mismatch(
       `the service has other bytes than were sent (MD5 ${told} instead of ${sent})`,
     );
   }
   return { ...receipt, ETag };
+}
+
+/** Buckets whose objects are locked take none without it. */
+function asksForMd5(error: unknown): boolean {
+  const { code = "", status, message = "" } = failureOf(error) ?? {};
+  return status === 400 && (code === "MissingContentMD5" || /Content-MD5/i.test(message));
+}
+
+async function md5Of(part: ObjectPart): Promise<Uint8Array> {
+  const hash = createHash("md5");
+  for await (const chunk of await part.open()) hash.update(chunk);
+  return hash.digest();
 }
 
 /** The MD5 that an ETag is, where it is one: not under encryption with keys of others. */
@@ -113,6 +139,6 @@ export async function uploadPart(
       }),
       http,
     );
-  const { ETag } = await sendPart(part, { call, send });
+  const { ETag } = await sendPart(part, { bucket, call, send });
   return { PartNumber: number, ETag };
 }

@@ -32,6 +32,8 @@ export interface UploadOptions {
   readonly name: string;
   /** The size of every part but the last, which may be smaller. */
   readonly partSize: number;
+  /** Whether there are several parts for certain: the first one is then sent at once. */
+  readonly several?: boolean;
   /** Kept with the object, such as `observatory: <backup id>`. */
   readonly metadata?: Readonly<Record<string, string>>;
   /** How many parts are sent at once; 4 by default. */
@@ -91,6 +93,7 @@ export function startUpload(store: S3Store, options: UploadOptions): ObjectUploa
   const sent: SentPart[] = [];
   const active = new Set<Promise<void>>();
   const composite = createHash("md5");
+  let compared = true;
   let count = 0;
   let size = 0;
   let last = partSize;
@@ -123,8 +126,9 @@ export function startUpload(store: S3Store, options: UploadOptions): ObjectUploa
     const number = ++count;
     size += next.size;
     last = next.size;
-    composite.update(next.md5);
-    if (number === 1) {
+    if (next.md5 === undefined) compared = false;
+    else composite.update(next.md5);
+    if (number === 1 && options.several !== true) {
       held = next;
       return;
     }
@@ -164,7 +168,7 @@ export function startUpload(store: S3Store, options: UploadOptions): ObjectUploa
     await Promise.all(active);
     throwIfFailed();
     const parts = sent.toSorted((a, b) => a.PartNumber - b.PartNumber);
-    const md5 = `${composite.digest("hex")}-${parts.length}`;
+    const md5 = compared ? `${composite.digest("hex")}-${parts.length}` : undefined;
     const etag = await completeParts(store, { ...target, uploadId, parts, size, md5 });
     return { size, etag, parts: count };
   }

@@ -46,7 +46,6 @@ function slowBucket(
       const found = parts[index] ?? new Uint8Array();
       assert.equal(found.length, part.size);
       assert.deepEqual(digest("sha256", found), part.sha256);
-      assert.deepEqual(digest("md5", found), part.md5);
     } catch (error) {
       failure ??= error as Error;
     } finally {
@@ -85,12 +84,13 @@ function slowBucket(
   };
 }
 
-function digest(algorithm: "sha256" | "md5", bytes: Uint8Array): Uint8Array {
+function digest(algorithm: "sha256", bytes: Uint8Array): Uint8Array {
   return createHash(algorithm).update(bytes).digest();
 }
 
 async function bytesOf(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
-  return new Uint8Array(await new Response(stream).arrayBuffer());
+  // A chunk is good until the next one is asked for.
+  return joined(await Array.fromAsync(stream, (chunk) => chunk.slice()));
 }
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {
