@@ -42,6 +42,8 @@ export interface Flag {
    * to have declared the path itself.
    */
   readonly path?: PathUse;
+  /** That the value is the address of a host that is reached; likewise for `permissions.net`. */
+  readonly url?: boolean;
 }
 
 /** What is done at a path. */
@@ -62,6 +64,8 @@ export interface Argument {
   readonly verbatim?: boolean;
   /** As of a flag. */
   readonly path?: PathUse;
+  /** Whether a value without a slash is no path, but a name that the command itself looks for. */
+  readonly named?: boolean;
 }
 
 /** Declared flags by name. */

@@ -53,34 +53,57 @@ export async function limitCall(
     });
   }
   const given = [
-    ...pathsIn(flags, { values: call.flags ?? {}, prefix: "--" }),
-    ...pathsIn(args, { values: call.args ?? {}, prefix: "" }),
+    ...givenIn(flags, { values: call.flags ?? {}, prefix: "--" }),
+    ...givenIn(args, { values: call.args ?? {}, prefix: "" }),
   ];
   for (const { told, value, kind } of given) {
-    await allowed(value, { action: `run ${path} with ${told}`, kind, limits });
+    if (kind !== "net") {
+      await allowed(value, { action: `run ${path} with ${told}`, kind, limits });
+    } else if (!reaches(limits.permissions.net ?? [], value)) {
+      throw refused(`${path} with ${told} "${value}"`, limits, {
+        code: "not_declared",
+        reason: `plugin ${limits.name} does not declare that it reaches it`,
+        hint: "Name the host in permissions.net",
+      });
+    }
   }
 }
 
-interface GivenPath {
-  readonly told: string;
-  readonly value: string;
-  readonly kind: PathUse;
+/** Whether the host of an address is one of those declared, by name alone or with its port. */
+function reaches(net: readonly string[], address: string): boolean {
+  const url = URL.parse(address);
+  if (url === null) return false;
+  const { hostname, protocol, port } = url;
+  const usual = protocol === "http:" ? "80" : "443";
+  return net.includes(hostname) || net.includes(`${hostname}:${port || usual}`);
 }
 
-function pathsIn(
-  declared: Readonly<Record<string, { readonly path?: PathUse }>>,
+interface Declared {
+  readonly path?: PathUse;
+  readonly url?: boolean;
+  readonly named?: boolean;
+}
+
+interface GivenValue {
+  readonly told: string;
+  readonly value: string;
+  readonly kind: PathUse | "net";
+}
+
+/** What is given of values that reach beyond the command. */
+function givenIn(
+  declared: Readonly<Record<string, Declared>>,
   { values, prefix }: {
     readonly values: Readonly<Record<string, unknown>>;
     readonly prefix: string;
   },
-): GivenPath[] {
-  return Object.entries(declared).flatMap(([name, { path: kind }]) => {
+): GivenValue[] {
+  return Object.entries(declared).flatMap(([name, { path, url, named }]) => {
+    const kind = url === true ? "net" : path;
     if (kind === undefined || !Object.hasOwn(values, name)) return [];
-    return [values[name]].flat().map((value) => ({
-      told: `${prefix}${name}`,
-      value: String(value),
-      kind,
-    }));
+    return [values[name]].flat().map(String)
+      .filter((value) => named !== true || value.includes("/"))
+      .map((value) => ({ told: `${prefix}${name}`, value, kind }));
   });
 }
 

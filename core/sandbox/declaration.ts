@@ -74,6 +74,7 @@ const flag = object({ type: oneOf("string", "number", "boolean"), help: prose },
   secret: boolean,
   placeholder: text(),
   path: oneOf("read", "write"),
+  url: boolean,
 }) satisfies Check<Flag>;
 
 const argument = object({ help: prose }, {
@@ -83,6 +84,7 @@ const argument = object({ help: prose }, {
   choices,
   verbatim: boolean,
   path: oneOf("read", "write"),
+  named: boolean,
 }) satisfies Check<Argument>;
 
 const commandFields = {

@@ -12,13 +12,18 @@ const DIRECTORY = {
   type: "string",
   placeholder: "DIR",
   help: "The directory instead of BACKUPS_DIR",
+  path: "read",
 } as const satisfies Flag;
 
 const ENDPOINT = {
   type: "string",
   placeholder: "URL",
   help: "The address of the S3 service instead of AWS_ENDPOINT_URL_S3",
+  url: true,
 } as const satisfies Flag;
+
+/** Where files are removed. */
+const CHANGED_DIRECTORY = { ...DIRECTORY, path: "write" } as const satisfies Flag;
 
 const DATABASE = {
   type: "string",
@@ -80,7 +85,14 @@ const show = command({
   ],
   effect: "read",
   database: "none",
-  args: { "name": { help: "The backup's id, a file of it, or latest", required: true } },
+  args: {
+    "name": {
+      help: "The backup's id, a file of it, or latest",
+      required: true,
+      path: "read",
+      named: true,
+    },
+  },
   flags: { "database": TARGET, "where": WHERE, "output-dir": DIRECTORY, "endpoint-url": ENDPOINT },
   async run(context, { args, flags }) {
     const { show } = await import("./show.ts");
@@ -148,7 +160,7 @@ const prune = command({
       default: "local",
       help: "Which place is pruned",
     },
-    "output-dir": DIRECTORY,
+    "output-dir": CHANGED_DIRECTORY,
     "endpoint-url": ENDPOINT,
   },
   async run(context, { flags }) {
@@ -226,7 +238,7 @@ const gc = command({
   effect: "write",
   database: "none",
   dryRun: true,
-  flags: { "where": WHERE, "output-dir": DIRECTORY, "endpoint-url": ENDPOINT },
+  flags: { "where": WHERE, "output-dir": CHANGED_DIRECTORY, "endpoint-url": ENDPOINT },
   async run(context, { flags }) {
     const { gc } = await import("./gc.ts");
     const { where, "output-dir": directory, "endpoint-url": endpointUrl } = flags;

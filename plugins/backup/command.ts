@@ -61,6 +61,7 @@ export const backup = command({
       type: "string",
       placeholder: "DIRECTORY",
       help: "Where it is written; by default BACKUPS_DIR",
+      path: "write",
     },
     "s3-upload": { type: "boolean", help: "Upload it to S3_BACKUP_BUCKET as well" },
     "s3-only": { type: "boolean", help: "Upload it, and keep nothing on this machine" },
@@ -68,6 +69,7 @@ export const backup = command({
       type: "string",
       placeholder: "URL",
       help: "An S3-compatible service; by default AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or AWS",
+      url: true,
     },
     "encrypt": {
       type: "string",
@@ -110,12 +112,14 @@ export const backup = command({
       env: "BACKUP_PING_URL",
       placeholder: "URL",
       help: "Report start, success and failure there, as healthchecks.io takes them",
+      url: true,
     },
     "metrics-file": {
       type: "string",
       env: "BACKUP_METRICS_FILE",
       placeholder: "FILE",
       help: "Leave metrics there for the textfile collector of Prometheus",
+      path: "write",
     },
   },
   async run(context, { flags }) {

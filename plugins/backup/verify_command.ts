@@ -26,6 +26,8 @@ export const verify = command({
     "name": {
       help: "The backup: its id, one of its files, or latest",
       required: true,
+      path: "read",
+      named: true,
     },
   },
   flags: {
@@ -39,6 +41,7 @@ export const verify = command({
       type: "string",
       placeholder: "FILE",
       help: "The secret key of age that decrypts it",
+      path: "read",
     },
     "where": {
       type: "string",
@@ -49,11 +52,13 @@ export const verify = command({
       type: "string",
       placeholder: "DIR",
       help: "The directory instead of BACKUPS_DIR",
+      path: "read",
     },
     "endpoint-url": {
       type: "string",
       placeholder: "URL",
       help: "The S3 service instead of AWS_ENDPOINT_URL_S3",
+      url: true,
     },
     "database": {
       type: "string",

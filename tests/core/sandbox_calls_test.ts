@@ -11,9 +11,11 @@ const COMMANDS: Readonly<Record<string, CalledCommand["command"]>> = {
       "dir": { type: "string", help: "D", path: "read" },
       "to": { type: "string", repeatable: true, help: "T", path: "write" },
       "name": { type: "string", help: "N" },
+      "ping": { type: "string", help: "P", url: true },
     },
     args: { "file": { help: "F", repeatable: true, path: "read" } },
   },
+  "show": { args: { "backup": { help: "B", path: "read", named: true } } },
   "shell": { program: "psql", flags: { "file": { type: "string", help: "F", path: "read" } } },
   "plain": {},
   "plugin list": {},
@@ -72,6 +74,45 @@ Deno.test("sandbox calls: a path that is given is one that the plugin has declar
   );
 });
 
+Deno.test("sandbox calls: an address that is given is one that the plugin has declared", async () => {
+  const permissions = { net: ["hooks.example.com", "127.0.0.1:8080", "[::1]:443"] };
+  const ping = (url: string) => refusal("load", { flags: { ping: url } }, permissions);
+  for (
+    const url of [
+      "https://hooks.example.com/x",
+      "http://hooks.example.com:99",
+      "http://127.0.0.1:8080/",
+      "https://[::1]/",
+    ]
+  ) assert.equal(await ping(url), undefined, url);
+  for (
+    const url of [
+      "https://example.com/",
+      "https://hooks.example.com.evil.org/",
+      "https://hooks.example.com@evil.org/",
+      "http://127.0.0.1/",
+      "http://[::1]/",
+      "hooks.example.com",
+      "file:///etc/passwd",
+      "",
+    ]
+  ) {
+    assert.match(
+      await ping(url) ?? "",
+      /^not_declared: Cannot run load with --ping ".*": plugin caller does not declare that it reaches/,
+      url,
+    );
+  }
+});
+
+Deno.test("sandbox calls: a name that the command looks for itself is no path", async () => {
+  const show = (backup: string) => refusal("show", { args: { backup } });
+  assert.equal(await show("latest"), undefined);
+  for (const path of ["./latest", "/etc/passwd", "s3://bucket/x"]) {
+    assert.match(await show(path) ?? "", /^not_declared: Cannot run show with backup/, path);
+  }
+});
+
 Deno.test("sandbox calls: what does whatever it is given needs its program to be declared", async () => {
   for (const name of ["shell", "sh"]) {
     assert.equal(
@@ -91,16 +132,20 @@ Deno.test("sandbox calls: what does whatever it is given needs its program to be
 
 Deno.test("sandbox calls: the built-in commands declare which of their values are paths", () => {
   const looksLikePath = /^(dir|file|path)|-(dir|file|path)$|^(DIR|FILE|PATH)|\|PATH/;
+  // Those are names or paths, as a slash tells.
+  const named = new Set(["backup show: name", "backup verify: name"]);
   for (const { commands = {} } of builtIns) {
     for (const [path, { flags = {}, args = {}, program }] of Object.entries(commands)) {
       // Nothing is looked at where the program may do anything.
       if (program !== undefined) continue;
-      const values: Readonly<Record<string, Pick<Flag, "path" | "placeholder">>> = {
+      const values: Readonly<Record<string, Pick<Flag, "path" | "url" | "placeholder">>> = {
         ...flags,
         ...args,
       };
-      for (const [name, { path: use, placeholder = "" }] of Object.entries(values)) {
-        const wanted = looksLikePath.test(name) || looksLikePath.test(placeholder);
+      for (const [name, { path: use, url, placeholder = "" }] of Object.entries(values)) {
+        assert.equal(url === true, /url/i.test(`${name} ${placeholder}`), `${path}: ${name}`);
+        const wanted = looksLikePath.test(name) || looksLikePath.test(placeholder) ||
+          named.has(`${path}: ${name}`);
         assert.equal(use !== undefined, wanted, `${path}: ${name}`);
       }
     }
