@@ -344,11 +344,25 @@ export function defineSeed(seed: Seed): Plugin {
       const ctx = { random: seededRandom(file), log, config: { get }, env: environment };
       return Promise.resolve({
         data: { table: seed.table ?? null },
-        rows: ReadableStream.from(seedParts(() => seed.rows(ctx))),
+        rows: streamOf(seedParts(() => seed.rows(ctx))),
       });
     },
   });
   return definePlugin({ name: "seed", api: 1, summary: "Rows", commands: { rows } });
+}
+
+/** What `ReadableStream.from` makes, which the types of some editors lack. */
+function streamOf(parts: AsyncGenerator<RowPart>): ReadableStream<RowPart> {
+  return new ReadableStream({
+    async pull(controller) {
+      const { done, value } = await parts.next();
+      if (done === true) controller.close();
+      else controller.enqueue(value);
+    },
+    async cancel() {
+      await parts.return(undefined);
+    },
+  }, { highWaterMark: 0 });
 }
 
 async function* seedParts(give: () => ReturnType<Seed["rows"]>): AsyncGenerator<RowPart> {

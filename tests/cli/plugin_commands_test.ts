@@ -42,6 +42,19 @@ forEachKind("plugin new: what it writes is valid, compiles, and its tests pass",
   const files = ["big-tables.ts", "big-tables_test.ts", "small-tables.js", "small-tables_test.js"];
   const checked = await deno(plugins, "check", ...files);
   assert.equal(checked.code, 0, checked.text);
+  // An editor without Deno's own types has these.
+  const { compilerOptions: { lib, paths } } = JSON.parse(
+    await Deno.readTextFile(join(plugins, "tsconfig.json")),
+  );
+  const imports = Object.fromEntries(
+    Object.entries<string[]>(paths).map(([name, [path = ""]]) => [name, path]),
+  );
+  await Deno.writeTextFile(
+    join(plugins, "editor.json"),
+    JSON.stringify({ imports, compilerOptions: { lib } }),
+  );
+  const edited = await deno(plugins, "check", "--config", "editor.json", "big-tables.ts");
+  assert.equal(edited.code, 0, edited.text);
   const tested = await deno(plugins, "test");
   assert.deepEqual([tested.code, /ok \| 4 passed/.test(tested.text)], [0, true], tested.text);
   for (const file of ["big-tables.ts", "small-tables.js"]) {
