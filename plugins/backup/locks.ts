@@ -19,6 +19,9 @@ export interface Skipped {
  * program take the same lock. Others, sqlx's, take none of ours: theirs is looked at before the
  * work begins, and never taken, since applications wait for it at their start.
  *
+ * A migration of this program takes sqlx's lock before it takes ours. So ours is given back while
+ * sqlx's is waited for: else each of the two would wait for the other.
+ *
  * @throws OperationError of kind `locked`, naming the holder
  */
 export async function aloneInDatabase<T>(
@@ -26,18 +29,23 @@ export async function aloneInDatabase<T>(
   { ifLocked, lockWait }: LockChoice,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T | Skipped> {
-  const wait = ifLocked === "wait" ? lockWait : 0;
-  const deadline = ctx.now() + wait * 1000;
+  const deadline = ctx.now() + (ifLocked === "wait" ? lockWait : 0) * 1000;
   let begun = false;
   try {
-    return await ctx.db.withLock(
-      { key: BACKUP_LOCK_KEY, purpose: "backup", wait },
-      async (signal) => {
-        await awaitMigrations(ctx, deadline);
-        begun = true;
-        return await work(signal);
-      },
-    );
+    for (;;) {
+      // Seconds with one digit, as they are told.
+      const wait = Math.ceil(Math.max(0, deadline - ctx.now()) / 100) / 10;
+      const done = await ctx.db.withLock(
+        { key: BACKUP_LOCK_KEY, purpose: "backup", wait },
+        async (signal) => {
+          if (await migrating(ctx) !== undefined) return undefined;
+          begun = true;
+          return { value: await work(signal) };
+        },
+      );
+      if (done !== undefined) return done.value;
+      await awaitMigrations(ctx, deadline);
+    }
   } catch (error) {
     const locked = !begun && error instanceof OperationError && error.kind === "locked";
     if (!locked || ifLocked !== "skip") throw error;

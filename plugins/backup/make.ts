@@ -58,6 +58,9 @@ export async function makeBackup(ctx: Context, making: Making): Promise<Made> {
   const name = `observatory backup ${crypto.randomUUID().slice(0, 8)}`;
   const created = ctx.now();
   const snapshot = await takeSnapshot(ctx, name);
+  // Without the lock nothing is to be waited for any more, neither a table's own lock.
+  const lost = () => void cancel(ctx, snapshot).finally(snapshot.close);
+  making.signal.addEventListener("abort", lost, { once: true });
   try {
     const { session } = snapshot;
     const inventory = await readInventory(session);
@@ -98,6 +101,7 @@ export async function makeBackup(ctx: Context, making: Making): Promise<Made> {
       await reserved.release();
     }
   } finally {
+    making.signal.removeEventListener("abort", lost);
     await snapshot.close();
   }
 }
@@ -144,7 +148,7 @@ async function writeFiles(ctx: Context, prepared: Prepared): Promise<Manifest> {
   let counted = false;
   counting.then(() => counted = true, (error) => writing.stop(error));
   writing.stored.catch(async () => {
-    if (!counted) await cancelCount(ctx, snapshot);
+    if (!counted) await cancel(ctx, snapshot);
   });
   // Without the lock a migration may have begun, and the dump be in its way.
   const lost = () => void writing.stop(prepared.signal.reason);
@@ -179,12 +183,12 @@ async function writeFiles(ctx: Context, prepared: Prepared): Promise<Manifest> {
   });
 }
 
-/** Ends the count: the server would go on with it, and nobody wants it any more. */
-async function cancelCount(ctx: Context, { session }: Snapshot): Promise<void> {
+/** Ends the count of rows, or what comes before it: the server would go on, and nobody wants it any more. */
+async function cancel(ctx: Context, { session }: Snapshot): Promise<void> {
   try {
     await ctx.db.query("SELECT pg_catalog.pg_cancel_backend($1)", [session.pid]);
   } catch (error) {
-    ctx.log.debug(`Cannot cancel the count of rows: ${error}`);
+    ctx.log.debug(`Cannot cancel the snapshot's statement: ${error}`);
   }
 }
 

@@ -4,8 +4,9 @@
  */
 import type { Context, Session } from "../../core/plugin.ts";
 
-/** How often is looked, and how long somebody has to wait before it is told, in milliseconds. */
+/** Milliseconds. */
 const PAUSE = 5000;
+/** Seconds. */
 const PATIENCE = 3;
 
 interface Waiting {
@@ -38,22 +39,26 @@ const WAITING = `
  */
 export async function watchLocks(
   ctx: Context,
-  { session, name, over }: {
+  { session, name, over, pause = PAUSE, patience = PATIENCE }: {
     readonly session: Session;
     readonly name: string;
     readonly over: Promise<unknown>;
+    /** Milliseconds between two looks. */
+    readonly pause?: number;
+    /** Seconds that somebody has to wait before it is told. */
+    readonly patience?: number;
   },
 ): Promise<void> {
   const told = new Set<string>();
   let going = true;
   const ended = over.then(() => going = false, () => going = false);
   while (going) {
-    await Promise.race([ended, ctx.sleep(PAUSE)]);
+    await Promise.race([ended, ctx.sleep(pause)]);
     if (!going) return;
     const { rows } = await session.query<Waiting & Record<string, never>>(WAITING, [name]);
     for (const { pid, program, role, seconds, statement, ours } of rows) {
       const key = `${pid} ${ours}`;
-      if (seconds < PATIENCE || told.has(key)) continue;
+      if (seconds < patience || told.has(key)) continue;
       told.add(key);
       ctx.log.warn(
         ours
