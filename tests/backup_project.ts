@@ -2,6 +2,7 @@
 import assert from "assert";
 import { join } from "node:path";
 import type { Manifest } from "../plugins/repository/manifest.ts";
+import type { ServerAddress } from "../tasks/server.ts";
 import { runClient } from "./client_majors.ts";
 import { clientTools, freshDatabase, sharedServer, type TestDatabase } from "./database.ts";
 import {
@@ -82,15 +83,17 @@ export async function filesBelow(directory: string): Promise<string[]> {
 /** The shell's lines of a manifest, run as an operator would, in the directory of the backup. */
 export async function restoreByHand(
   manifest: Manifest,
-  { directory, bin, replace = {} }: {
+  { directory, bin, server: given, replace = {} }: {
     readonly directory: string;
+    /** By default the shared one, where the database must not be there any more. */
+    readonly server?: ServerAddress;
     /** The directory of PostgreSQL's programs; by default where they are found. */
     readonly bin?: string;
     /** What the operator puts into the lines. */
     readonly replace?: Readonly<Record<string, string>>;
   },
 ): Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }> {
-  const server = await sharedServer();
+  const server = given ?? await sharedServer();
   const programs = bin ?? (await clientTools())?.psql.replace(/\/psql$/, "") ?? "";
   let script = manifest.restore_by_hand.join("\n");
   for (const [word, value] of Object.entries(replace)) script = script.replaceAll(word, value);
