@@ -1,6 +1,6 @@
 /** A database with a place for its backups, runs of the program on both, and what becomes of them. */
 import assert from "assert";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { Manifest } from "../plugins/repository/manifest.ts";
 import type { ServerAddress } from "../tasks/server.ts";
 import { runClient } from "./client_majors.ts";
@@ -62,6 +62,34 @@ export async function backupProject(
     },
     files: () => filesBelow(backups),
   };
+}
+
+/**
+ * Makes a directory with PostgreSQL's programs, for `PG_BIN_DIR`, whose pg_dump pauses after the
+ * first bytes: what is done in the midst of a dump can be seen, or disturbed.
+ *
+ * @param options.after how many bytes come before the pause
+ * @param options.seconds how long it is
+ */
+export async function slowPrograms(
+  directory: string,
+  { after, seconds }: { readonly after: number; readonly seconds: number },
+): Promise<string> {
+  const path = join(directory, "slow-programs");
+  await Deno.mkdir(path);
+  const { psql = "", pgDump = "", pgRestore = "" } = await clientTools() ?? {};
+  for (const program of [psql, pgRestore, join(dirname(pgDump), "pg_dumpall")]) {
+    await Deno.symlink(program, join(path, basename(program)));
+  }
+  const script = [
+    "#!/bin/bash",
+    "set -o pipefail",
+    `case "$*" in *--version*|*--format=directory*) exec ${pgDump} "$@" ;; esac`,
+    `${pgDump} "$@" | { head -c ${after}; sleep ${seconds}; exec cat; }`,
+    "",
+  ];
+  await Deno.writeTextFile(join(path, "pg_dump"), script.join("\n"), { mode: 0o755 });
+  return path;
 }
 
 /** The files below a directory, relative to it and sorted; none when it is not there. */

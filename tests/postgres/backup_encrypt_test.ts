@@ -11,6 +11,7 @@ import {
   requireSame,
   restoreByHand,
   restored,
+  slowPrograms,
 } from "../backup_project.ts";
 import { SOURCE } from "../backup_source.ts";
 import { clientToolsMissing } from "../database.ts";
@@ -111,10 +112,11 @@ Deno.test({
     const marker = "plainly-readable-marker";
     await using project = await backupProject({
       sql:
-        `CREATE TABLE t AS SELECT '${marker}' || i || md5(i::text) AS text FROM generate_series(1, 150000) i`,
+        `CREATE TABLE t AS SELECT '${marker}' || i || md5(i::text) AS text FROM generate_series(1, 50000) i`,
     });
     const { recipient } = await keyPair(project);
-    const env = { TMPDIR: join(project.directory, "tmp") };
+    const programs = await slowPrograms(project.directory, { after: 1 << 20, seconds: 0.5 });
+    const env = { TMPDIR: join(project.directory, "tmp"), PG_BIN_DIR: programs };
     await Deno.mkdir(env.TMPDIR);
     for (const [args, plain] of [[["--encrypt", recipient], false], [[], true]] as const) {
       const run = project.start(["backup", "--compression", "none", ...args], { env });
@@ -124,6 +126,7 @@ Deno.test({
       const found = new Set<string>();
       while (!over) {
         for (const name of await filesBelow(project.directory)) {
+          if (name.startsWith("slow-programs/")) continue;
           const bytes = await Deno.readFile(join(project.directory, name)).catch(() => undefined);
           if (bytes === undefined) continue;
           if (bytes.length > 0 && name.endsWith(".partial")) looks++;
