@@ -222,7 +222,15 @@ async function publish(
 
 /** The same where files have one name only: an empty file of the new name is taken first, and replaced. */
 async function takePlace(from: string, to: string): Promise<void> {
-  (await Deno.open(to, { write: true, createNew: true })).close();
+  try {
+    (await Deno.open(to, { write: true, createNew: true })).close();
+  } catch (error) {
+    if (systemCode(error) !== "ENOSPC") throw error;
+    // A disk on which there is no room for another file takes the new name for the old one: what
+    // is renamed may be what is to make room.
+    await refuseTaken(to, { replace: false });
+    return await Deno.rename(from, to);
+  }
   try {
     await Deno.rename(from, to);
   } catch (error) {

@@ -13,6 +13,9 @@ import {
   readLines,
 } from "./pg_dump_messages.ts";
 
+/** How many lines beside the first error are shown. */
+const EXCERPT_LINES = 20;
+
 /** How pg_dump is started. */
 export interface DumpCall {
   readonly tool: ClientTool;
@@ -119,17 +122,15 @@ function startWatchdog(seconds: number, bark: () => void): Watchdog {
 
 function failed(
   { tool }: DumpCall,
-  { exit, messages: { errors, last } }: {
-    readonly exit: ProgramExit;
-    readonly messages: DumpMessages;
-  },
+  { exit, messages }: { readonly exit: ProgramExit; readonly messages: DumpMessages },
 ): OperationError {
   const name = nameOf(tool);
-  const [first] = errors;
+  const [first, ...errors] = messages.errors;
+  const said = [...errors, ...messages.others].slice(0, EXCERPT_LINES);
+  const more = first === undefined && said.length === 0 ? messages.last : said.join("\n");
   const end = exit.signal === undefined
     ? `ended with exit code ${exit.code}`
     : `was ended by ${exit.signal}`;
-  const more = first === undefined ? last : errors.slice(1, 20).join("\n");
   return new OperationError(
     `Cannot back up: ${name} ${first === undefined ? end : `failed: ${first}`}`,
     {

@@ -10,6 +10,11 @@ export interface DumpMessages {
   readonly errors: readonly string[];
   /** The last line that was not empty, for where no error was told; empty when there was none. */
   readonly last: string;
+  /**
+   * Lines that are no message of pg_dump's: what the system says of it, what a killed one has left
+   * unfinished, and what the processes of a parallel one have written into each other's lines.
+   */
+  readonly others: readonly string[];
 }
 
 /** Who is told while lines come. */
@@ -24,11 +29,13 @@ export interface DumpListener {
 export function createDumpMessages(listener: DumpListener = {}): DumpMessages {
   const warnings: string[] = [];
   const errors: string[] = [];
+  const others: string[] = [];
   let list: string[] | undefined;
   let last = "";
   return {
     warnings,
     errors,
+    others,
     get last() {
       return last;
     },
@@ -47,7 +54,7 @@ export function createDumpMessages(listener: DumpListener = {}): DumpMessages {
             : match === null
             ? `\n${text}`
             : ` (${words})`;
-        } else if (match === null && text.trim() !== "") errors.push(text);
+        } else if (match === null && text.trim() !== "") others.push(text);
         return;
       }
       list = level === "warning" ? warnings : level === undefined ? undefined : errors;

@@ -3,6 +3,7 @@ import type { Context } from "../../core/plugin.ts";
 import { passing } from "../repository/chunks.ts";
 import { type HashedPart, hashParts, hashWhole } from "../repository/hashing.ts";
 import type { StoredFile } from "../repository/manifest.ts";
+import type { PlainCheck } from "../repository/plain_dump.ts";
 import type { Bucket } from "./bucket.ts";
 import type { Places } from "./backup.ts";
 import { memoryFor, storeInBucket, storeLocally, USUAL_MEMORY } from "./storing.ts";
@@ -20,8 +21,15 @@ export interface Workspace {
     data: AsyncIterable<Uint8Array>,
     options: { readonly estimate: number },
   ): Promise<StoredFile>;
-  /** Takes a file that another program has written as one of the backup, and sends it. */
-  adopt(name: string, file: { readonly path: string }): Promise<StoredFile>;
+  /**
+   * Takes a file that another program has written as one of the backup, and sends it.
+   *
+   * @throws OperationError what the check finds, too
+   */
+  adopt(
+    name: string,
+    file: { readonly path: string; readonly check: PlainCheck },
+  ): Promise<StoredFile>;
   /** Notes a path to be removed when the backup fails. */
   mine(path: string): void;
   /** Waits until everything is in the bucket. */
@@ -80,7 +88,7 @@ export function createWorkspace(
       if (file !== undefined) sending.push({ name, ...file });
       return { name, ...stored };
     },
-    async adopt(name, { path }) {
+    async adopt(name, { path, check }) {
       const facts = await ctx.files.inspect(path);
       const upload = bucket && start(bucket, name, facts?.size ?? 0);
       const whole = hashWhole();
@@ -93,8 +101,10 @@ export function createWorkspace(
       try {
         for await (const chunk of passing(await ctx.files.stream(path))) {
           whole.take(chunk);
+          await check.push(chunk);
           for (const part of parts?.take(chunk) ?? []) file?.add(part);
         }
+        await check.end();
         const last = parts?.end();
         if (last !== undefined) file?.add(last);
         // A member is complete by now, so that it need not stay on this machine.
@@ -102,6 +112,8 @@ export function createWorkspace(
       } catch (error) {
         await file?.abort();
         throw error;
+      } finally {
+        check.drop();
       }
       if (file !== undefined) completed.push(name);
       return { name, size: whole.size, sha256: whole.digest() };

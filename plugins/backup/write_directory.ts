@@ -3,17 +3,17 @@
  * is hashed and sent as soon as it is told to be finished.
  */
 import { setTimeout as wait } from "node:timers/promises";
-import { type Context, OperationError } from "../../core/plugin.ts";
-import { type ArchiveFacts, createArchiveReader } from "../repository/archive.ts";
+import type { Context } from "../../core/plugin.ts";
 import type { StoredFile } from "../repository/manifest.ts";
+import { createMemberCheck } from "../repository/member.ts";
 import { dumpArguments } from "./call.ts";
 import { startDump } from "./dump.ts";
 import type { Prepared } from "./make.ts";
 import { dumpSuffix } from "./options.ts";
 import type { DumpProgress } from "./progress.ts";
+import { CONTENTS, incomplete, requireWhole } from "./whole_directory.ts";
 import type { Writing, Written } from "./write.ts";
 
-const CONTENTS = "toc.dat";
 /** How often is looked how large the directory is. */
 const LOOK_MILLISECONDS = 1000;
 
@@ -131,7 +131,11 @@ function takeMembers(
   async function take(member: string): Promise<void> {
     if (taken.has(member)) return;
     const path = `${directory}/${member}`;
-    const file = await workspace.adopt(`${final}/${member}`, { path });
+    const check = await createMemberCheck(member);
+    const file = await workspace.adopt(`${final}/${member}`, { path, check })
+      .catch((error: unknown) => {
+        throw incomplete(error, member);
+      });
     taken.set(member, file);
     if (places.directory === undefined && member !== CONTENTS) await ctx.files.remove(path);
   }
@@ -150,38 +154,11 @@ function takeMembers(
     async rest() {
       await turn;
       const names = (await ctx.files.list(directory)).map(({ name }) => name);
-      const contents = await readContents(ctx, `${directory}/${CONTENTS}`);
-      const present = new Set([...names, ...taken.keys()]);
-      for (const { file, hasData } of contents.entries) {
-        if (!hasData || file === "" || isThere(present, file)) continue;
-        throw new OperationError(
-          `Cannot back up: pg_dump ended as if all were well, but "${file}" is missing`,
-          { code: "dump_incomplete" },
-        );
-      }
+      await requireWhole(ctx, { directory, present: new Set([...names, ...taken.keys()]) });
       // The table of contents comes last: it tells of all others.
       for (const name of names.filter((each) => each !== CONTENTS)) await take(name);
       await take(CONTENTS);
       return [...taken.values()].sort((a, b) => a.name < b.name ? -1 : 1);
     },
   };
-}
-
-/** The table of contents names files as they are without compression. */
-function isThere(present: ReadonlySet<string>, file: string): boolean {
-  return ["", ".gz", ".lz4", ".zst"].some((suffix) => present.has(`${file}${suffix}`));
-}
-
-async function readContents(ctx: Context, path: string): Promise<ArchiveFacts> {
-  const reader = createArchiveReader();
-  try {
-    for await (const chunk of await ctx.files.stream(path)) reader.push(chunk);
-    return reader.end();
-  } catch (error) {
-    if (!(error instanceof OperationError)) throw error;
-    throw new OperationError(
-      `Cannot back up: pg_dump ended as if all were well, but its table of contents cannot be read: ${error.message}`,
-      { code: "dump_incomplete", cause: error },
-    );
-  }
 }

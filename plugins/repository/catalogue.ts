@@ -91,7 +91,7 @@ export async function readCatalogue(store: Store): Promise<Catalogue> {
 
 async function readOnce(store: Store): Promise<Catalogue> {
   const objects = await store.list();
-  const groups = new Map<string, NamedObject[]>();
+  const found = new Map<string, Omit<NamedObject, "role">[]>();
   const strange: StoredObject[] = [];
   for (const object of objects) {
     const parsed = parseBackupName(object.name);
@@ -100,10 +100,11 @@ async function readOnce(store: Store): Promise<Catalogue> {
       continue;
     }
     const { id, rest } = parsed;
-    const group = groups.get(id) ?? [];
-    groups.set(id, group);
-    group.push({ ...object, id, rest, role: fileRole(rest) });
+    const group = found.get(id) ?? [];
+    found.set(id, group);
+    group.push({ ...object, id, rest });
   }
+  const groups = new Map([...found].map(([id, group]) => [id, withRoles(group)]));
   const texts = await readTexts(store, [...groups.values()].flat());
   const backups: Backup[] = [];
   const leftovers: Leftover[] = [];
@@ -133,6 +134,19 @@ async function readOnce(store: Store): Promise<Catalogue> {
     unreadable,
     objects,
   };
+}
+
+/**
+ * Files with their roles. On a disk where a file has one name only, a new one is there empty for a
+ * moment, and stays so when its run is killed then.
+ */
+function withRoles(group: readonly Omit<NamedObject, "role">[]): NamedObject[] {
+  const begun = group.some(({ rest }) => fileRole(rest) === "started");
+  return group.map((object) => {
+    const role = fileRole(object.rest);
+    const written = role === "verification" || (role === "manifest" && begun);
+    return { ...object, role: written && object.size === 0 ? "partial" : role };
+  });
 }
 
 /** The newest first, and those of one moment in the order of their ids. */

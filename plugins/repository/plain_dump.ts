@@ -33,7 +33,18 @@ export async function createPlainCheck(
   method: CompressionMethod,
   kind: ScriptKind = "database",
 ): Promise<PlainCheck> {
-  const text = createText(kind);
+  return await checkText(method, createText(kind));
+}
+
+/** What is made of a text. */
+export interface Text {
+  take(bytes: Uint8Array): void;
+  /** @throws OperationError `bad_archive` or `truncated_archive` */
+  end(): void;
+}
+
+/** Makes a check that decompresses, and gives what it finds to `text`. */
+export async function checkText(method: CompressionMethod, text: Text): Promise<PlainCheck> {
   if (method === "none") {
     return {
       push: (bytes) => Promise.resolve(text.take(bytes)),
@@ -74,7 +85,7 @@ export async function createPlainCheck(
   };
 }
 
-function createText(kind: ScriptKind): { take(bytes: Uint8Array): void; end(): void } {
+function createText(kind: ScriptKind): Text {
   let head = new Uint8Array();
   let tail = new Uint8Array();
   return {
