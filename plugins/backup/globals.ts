@@ -20,7 +20,8 @@ export async function writeGlobals(
     tool,
     // Reading passwords takes a superuser, and a backup with them would be worth as much as they are.
     args: ["--globals-only", "--no-role-passwords", "--no-password", "--verbose"],
-    name,
+    // It is in another database, where other backups may be made.
+    name: `${name} globals`,
     stallTimeout: options.stallTimeout,
   });
   const { output } = checkDump(dump.output, {

@@ -1,6 +1,7 @@
 /** What a backup excludes: other backups of its database, and migrations. */
 import { type Context, OperationError } from "../../core/plugin.ts";
 import { BACKUP_LOCK_KEY, sqlxLockKey } from "../sql/lock_keys.ts";
+import { endAbandoned } from "./sessions.ts";
 
 /** What is done while somebody else has the database. */
 export interface LockChoice {
@@ -38,6 +39,7 @@ export async function aloneInDatabase<T>(
       const done = await ctx.db.withLock(
         { key: BACKUP_LOCK_KEY, purpose: "backup", wait },
         async (signal) => {
+          await endAbandoned(ctx);
           if (await migrating(ctx) !== undefined) return undefined;
           begun = true;
           return { value: await work(signal) };

@@ -12,6 +12,7 @@ import { worthTelling } from "./pg_dump_messages.ts";
 import { createDumpProgress } from "./progress.ts";
 import { reserve } from "./reservation.ts";
 import { type Resolved, resolveSelection } from "./selection.ts";
+import { sessionName } from "./sessions.ts";
 import { type Snapshot, takeSnapshot } from "./snapshot.ts";
 import { manifestText, requireStored } from "./stored.ts";
 import { watchLocks } from "./watch.ts";
@@ -54,8 +55,7 @@ export interface Prepared extends Making {
 /** Makes a backup; see `backup`. */
 export async function makeBackup(ctx: Context, making: Making): Promise<Made> {
   const { options, places } = making;
-  // Several backups may run on a server at once: each finds its own sessions by this.
-  const name = `observatory backup ${crypto.randomUUID().slice(0, 8)}`;
+  const name = sessionName();
   const created = ctx.now();
   const snapshot = await takeSnapshot(ctx, name);
   // Without the lock nothing is to be waited for any more, neither a table's own lock.
