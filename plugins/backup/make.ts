@@ -57,10 +57,12 @@ export async function makeBackup(ctx: Context, making: Making): Promise<Made> {
   const { options, places } = making;
   const name = sessionName();
   const created = ctx.now();
-  const snapshot = await takeSnapshot(ctx, name);
+  const snapshot = await takeSnapshot(ctx, { name, patience: options.stallTimeout });
   // Without the lock nothing is to be waited for any more, neither a table's own lock.
   const lost = () => void cancel(ctx, snapshot).finally(snapshot.close);
   making.signal.addEventListener("abort", lost, { once: true });
+  const ended = Promise.withResolvers<void>();
+  const watching = watch(ctx, { name, over: ended.promise });
   try {
     const { session } = snapshot;
     const inventory = await readInventory(session);
@@ -100,9 +102,13 @@ export async function makeBackup(ctx: Context, making: Making): Promise<Made> {
     } finally {
       await reserved.release();
     }
+  } catch (error) {
+    throw snapshot.explained(error);
   } finally {
     making.signal.removeEventListener("abort", lost);
     await snapshot.close();
+    ended.resolve();
+    await watching;
   }
 }
 
@@ -135,10 +141,8 @@ async function writeAll(ctx: Context, prepared: Prepared): Promise<Made> {
 
 /** Writes all files of a backup; their manifest is yet to be written. */
 async function writeFiles(ctx: Context, prepared: Prepared): Promise<Manifest> {
-  const { options, snapshot, tables, name, inventory, selection } = prepared;
+  const { options, snapshot, tables, inventory, selection } = prepared;
   const writing = await writeDump(ctx, prepared, createDumpProgress(ctx, tables));
-  const over = writing.stored.then(() => {}, () => {});
-  const watching = watch(ctx, { name, over });
   // Counted while pg_dump reads the same snapshot.
   const counting = countRows(ctx, {
     session: snapshot.session,
@@ -161,7 +165,6 @@ async function writeFiles(ctx: Context, prepared: Prepared): Promise<Manifest> {
   } finally {
     prepared.signal.removeEventListener("abort", lost);
   }
-  await watching;
   const globals = options.globals
     ? await (await import("./globals.ts")).writeGlobals(ctx, prepared)
     : undefined;
