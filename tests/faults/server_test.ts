@@ -1,0 +1,249 @@
+/** A server that stops, and sessions that are ended, while a backup runs. */
+import assert from "assert";
+import { BACKUP_LOCK_KEY } from "../../plugins/sql/lock_keys.ts";
+import { startServer } from "../../tasks/server.ts";
+import { until } from "../cli/project.ts";
+import { clientToolsMissing, freshDatabase, type TestDatabase } from "../database.ts";
+import { forEachKind } from "../program.ts";
+import { skipWhenMissing } from "../skip.ts";
+import { makeShim } from "./shim.ts";
+import { makeSite, ROWS, type Site } from "./site.ts";
+
+const missing = await clientToolsMissing();
+const ignore = skipWhenMissing("faults of the server", missing);
+
+/** Rows that take a while: for a directory, which pg_dump writes itself, and for fingerprints. */
+const MANY = `${ROWS}
+  INSERT INTO item SELECT n, md5(n::text), NULL FROM generate_series(10001, 200000) n;
+`;
+
+/** What is done to the sessions of a backup that is in its middle. */
+interface Blow {
+  readonly name: string;
+  /** Of which sessions; `dump` are pg_dump's, `snapshot` is the one that counts. */
+  readonly whom: "dump" | "snapshot" | "lock" | "all";
+  readonly how?: "pg_cancel_backend" | "pg_terminate_backend";
+  readonly args?: readonly string[];
+  /** What the run ends with, and tells. */
+  readonly code: number | readonly number[];
+  readonly told: RegExp;
+}
+
+const LOST =
+  /^\[ERROR\] The connection that held the backup lock was lost; another run may have started$/m;
+
+const BLOWS: readonly Blow[] = [
+  {
+    name: "pg_dump's session is ended",
+    whom: "dump",
+    code: 1,
+    told:
+      /^\[ERROR\] Cannot back up: pg_dump failed: .*\n?.*terminating connection due to administrator command/m,
+  },
+  { name: "the session with the lock is ended", whom: "lock", code: 5, told: LOST },
+  {
+    name: "the session that counts is ended",
+    whom: "snapshot",
+    args: ["--fingerprint=full"],
+    // The snapshot goes with its session; pg_dump may be the first to notice.
+    code: [1, 5],
+    told: /^\[ERROR\] .*(terminating connection due to administrator command|invalid snapshot)/m,
+  },
+  {
+    name: "the count is cancelled",
+    whom: "snapshot",
+    how: "pg_cancel_backend",
+    args: ["--fingerprint=full"],
+    code: 1,
+    told: /^\[ERROR\] .*canceling statement due to user request/m,
+  },
+  {
+    name: "all sessions are ended",
+    whom: "all",
+    code: 5,
+    told: /^\[ERROR\] The connection (that held the backup lock|to \S+) was lost/m,
+  },
+];
+
+const SESSIONS = `SELECT pid FROM pg_stat_activity a
+  WHERE datname = current_database() AND pid <> pg_backend_pid() AND CASE $1
+    WHEN 'dump' THEN application_name LIKE 'observatory backup %' AND query LIKE 'COPY %'
+    WHEN 'snapshot' THEN application_name LIKE 'observatory backup %' AND query LIKE 'SELECT count(*)%'
+      AND state = 'active'
+    WHEN 'lock' THEN pid IN (SELECT l.pid FROM pg_locks l WHERE locktype = 'advisory'
+      AND (classid::bigint << 32) | objid::bigint = ${BACKUP_LOCK_KEY}::bigint)
+    ELSE true END`;
+
+async function strike(database: TestDatabase, { whom, how = "pg_terminate_backend" }: Blow) {
+  await until(`there is a session: ${whom}`, async () => {
+    const rows = await database.query(`SELECT ${how}(pid) FROM (${SESSIONS}) s`, [whom]);
+    return rows.length > 0;
+  });
+}
+
+async function untilGone(database: TestDatabase): Promise<void> {
+  await until("no session is left", async () => {
+    const rows = await database.query(
+      "SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    );
+    return rows.length === 0;
+  });
+}
+
+Deno.test({
+  name: "server: a session is ended in the middle of a dump",
+  ignore,
+  async fn() {
+    await using shim = await makeShim();
+    await using site = await makeSite({ sql: MANY });
+    const good = await site.good();
+    for (const blow of BLOWS) {
+      for (const format of ["custom", "directory"]) {
+        // What counts is struck while it counts, which it does beside the dump.
+        const hold = format === "custom" ? shim.hold() : undefined;
+        const before = await site.files();
+        const running = site.inside(
+          ["backup", `--format=${format}`, ...blow.args ?? []],
+          { env: hold?.env ?? {} },
+        );
+        if (blow.whom !== "snapshot") await hold?.reached();
+        await strike(site.database, blow);
+        await hold?.release();
+        const { code, stdout, stderr } = await running;
+        const what = `${blow.name}, ${format}: ${stderr}`;
+        assert([blow.code].flat().includes(code), `${code}, ${what}`);
+        assert.equal(stdout, "", what);
+        assert.match(stderr, blow.told, what);
+        assert.doesNotMatch(stderr, /SUCCESS\] Backup/, what);
+        assert.deepEqual(await site.files(), before, what);
+        await untilGone(site.database);
+        assert.deepEqual(await site.requireCollected(), [good]);
+      }
+    }
+  },
+});
+
+forEachKind("server: stops in the middle of a dump", async (kind) => {
+  await using shim = await makeShim();
+  for (
+    const args of [["--format=custom"], ["--format=plain", "--compress"], [
+      "--format=directory",
+      "--jobs=2",
+    ]]
+  ) {
+    await using server = await startServer();
+    const database = await freshDatabase({ server, sql: MANY });
+    await using site = await makeSite({ database });
+    const good = await site.good(["--schema-only"]);
+    const hold = args.includes("--format=directory") ? undefined : shim.hold();
+    const run = await site.start(["backup", ...args], { kind, env: hold?.env ?? {} });
+    await (hold?.reached() ?? until("pg_dump writes", async () => await bytesIn(site) > 1_000_000));
+    server.kill("SIGQUIT");
+    await hold?.release();
+    const { code, stdout, stderr } = await run.result();
+    assert.equal(stdout, "");
+    assert([1, 5].includes(code), `${code}: ${stderr}`);
+    assert.match(
+      stderr,
+      /^\[ERROR\] .*(server closed the connection|connection|shut down|shutting down)/m,
+    );
+    assert.doesNotMatch(stderr, /bug|SUCCESS\] Backup/);
+    assert.deepEqual((await site.files()).filter((name) => !name.startsWith(good)), []);
+    assert.deepEqual(await site.listed(), [good]);
+  }
+}, { missing });
+
+forEachKind("server: the lock is lost, and a migration may begin at once", async (kind) => {
+  await using shim = await makeShim();
+  await using site = await makeSite();
+  await Deno.mkdir(`${site.directory}/migrations`);
+  await Deno.writeTextFile(
+    `${site.directory}/migrations/1_first.sql`,
+    "ALTER TABLE item ADD more int;",
+  );
+  const hold = shim.hold();
+  const run = await site.start(["backup"], { kind, env: hold.env });
+  await hold.reached();
+  await strike(site.database, { name: "", whom: "lock", code: 5, told: LOST });
+  // The dump is still held: nothing but the loss of its lock ends it.
+  const migrated = await site.outside(["migrate", "--lock-wait", "10"], { kind });
+  assert.equal(migrated.code, 0, migrated.stderr);
+  const { code, stderr } = await run.result();
+  assert.equal(code, 5, stderr);
+  assert.match(stderr, LOST);
+  assert.deepEqual(await site.files(), []);
+  await hold.release();
+}, { missing });
+
+Deno.test({
+  name: "server: the database is dropped, or closed to others, in the middle of a dump",
+  ignore,
+  async fn() {
+    await using shim = await makeShim();
+    const other = await freshDatabase();
+    await using site = await makeSite();
+    const good = await site.good();
+    const hold = shim.hold();
+    const running = site.inside(["backup"], { env: hold.env });
+    await hold.reached();
+    // Its own sessions go on, and it gets no more of them: it makes do.
+    await other.query(`ALTER DATABASE "${site.database.name}" ALLOW_CONNECTIONS false`);
+    await hold.release();
+    const { code, stderr } = await running;
+    await other.query(`ALTER DATABASE "${site.database.name}" ALLOW_CONNECTIONS true`);
+    assert.equal(code, 0, stderr);
+    assert.match(
+      stderr,
+      /^\[WARNING\] Whether migrations were applied while the dump ran is not known: /m,
+    );
+    assert.equal((await site.requireCollected()).length, 2);
+
+    const dropped = shim.hold();
+    const before = await site.files();
+    const failing = site.inside(["backup"], { env: dropped.env });
+    await dropped.reached();
+    await other.query(`DROP DATABASE "${site.database.name}" WITH (FORCE)`);
+    await dropped.release();
+    const left = await failing;
+    assert([1, 5].includes(left.code), left.stderr);
+    assert.match(left.stderr, /^\[ERROR\] .*(terminating connection|lost)/m);
+    assert.deepEqual(await site.files(), before);
+    assert((await site.listed()).includes(good));
+    await other.drop();
+  },
+});
+
+Deno.test({
+  name: "server: a table is locked before the dump begins",
+  ignore,
+  async fn() {
+    await using site = await makeSite();
+    const good = await site.good();
+    const client = await site.database.connect();
+    await client.query("BEGIN; LOCK item IN ACCESS EXCLUSIVE MODE");
+    const before = await site.files();
+    for (const format of ["custom", "directory"]) {
+      const { code, stderr } = await site.inside([
+        "backup",
+        `--format=${format}`,
+        "--stall-timeout=0.2",
+      ]);
+      assert.equal(code, 6, stderr);
+      assert.match(
+        stderr,
+        /^\[ERROR\] Cannot back up: a lock that somebody else holds was waited for in vain for 0\.2 s$/m,
+      );
+      assert.deepEqual(await site.files(), before);
+    }
+    await client.end();
+    assert.deepEqual(await site.requireCollected(), [good]);
+  },
+});
+
+async function bytesIn(site: Site): Promise<number> {
+  let sum = 0;
+  for (const name of await site.files()) {
+    sum += await Deno.stat(`${site.backups}/${name}`).then(({ size }) => size, () => 0);
+  }
+  return sum;
+}
