@@ -125,14 +125,19 @@ function factsOf(directory: string, { name }: { name: string }): Facts {
   return { kind: "other", size: 0, modified: 0 };
 }
 
+/** A byte stream: who has a buffer of their own is read into that, so that a large file needs no more. */
 function streamOf(
   file: Deno.FsFile,
   { path, length }: { path: string; length: number },
 ): ReadableStream<Uint8Array> {
   let rest = length;
   return new ReadableStream({
+    type: "bytes",
+    autoAllocateChunkSize: CHUNK_BYTES,
     async pull(controller) {
-      const chunk = new Uint8Array(Math.max(0, Math.min(CHUNK_BYTES, rest)));
+      const request = controller.byobRequest;
+      const { buffer, byteOffset, byteLength } = request?.view ?? new Uint8Array();
+      const chunk = new Uint8Array(buffer, byteOffset, Math.max(0, Math.min(byteLength, rest)));
       const read = () => chunk.length === 0 ? null : file.readSync(chunk);
       const count = await attempt("read", path, read).catch((error) => {
         file.close();
@@ -141,11 +146,12 @@ function streamOf(
       if (count === null) {
         file.close();
         controller.close();
+        request?.respond(0);
       } else {
         rest -= count;
-        controller.enqueue(count === chunk.length ? chunk : chunk.subarray(0, count));
+        request?.respond(count);
       }
     },
     cancel: () => file.close(),
-  }, { highWaterMark: 0 });
+  });
 }

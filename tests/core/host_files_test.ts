@@ -92,6 +92,27 @@ Deno.test("files.stream: gives a part of a file to the byte, and nothing beyond 
     await assert.rejects(files.stream(at("large"), { offset: -1 }), { code: "file_error" });
   }));
 
+Deno.test("files.stream: is read into a buffer of the reader's own, again and again", () =>
+  inDirectory(async ({ at }) => {
+    const bytes = Uint8Array.from({ length: 100_000 }, (_, place) => place * 7 ^ place >> 8);
+    await Deno.writeFile(at("file"), bytes);
+    const given = new Uint8Array(90_000);
+    const stream = await files.stream(at("file"), { offset: 10_000, length: 90_000 });
+    const reader = stream.getReader({ mode: "byob" });
+    let buffer = new ArrayBuffer(1000);
+    let filled = 0;
+    for (let { done, value } = await reader.read(new Uint8Array(buffer)); !done;) {
+      assert(value !== undefined);
+      given.set(value, filled);
+      filled += value.length;
+      buffer = value.buffer;
+      assert.equal(buffer.byteLength, 1000);
+      ({ done, value } = await reader.read(new Uint8Array(buffer)));
+    }
+    assert.equal(filled, 90_000);
+    assert.deepEqual(given, bytes.subarray(10_000));
+  }));
+
 // ---------------------------------------------------------------------------
 // Saving
 // ---------------------------------------------------------------------------
