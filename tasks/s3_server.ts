@@ -213,8 +213,7 @@ function supervise(
 function tellsOfItsEnd(child: Deno.ChildProcess): { yet: boolean } {
   const ended = { yet: false };
   (async () => {
-    for await (const _ of child.stdout);
-    ended.yet = true;
+    for await (const _ of child.stdout) ended.yet = true;
   })();
   return ended;
 }

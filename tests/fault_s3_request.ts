@@ -11,6 +11,7 @@ export type S3Operation =
   | "HeadObject"
   | "ListMultipartUploads"
   | "ListObjects"
+  | "ListParts"
   | "PutObject"
   | "UploadPart"
   | "other";
@@ -67,6 +68,7 @@ function operationOf(
       return key === "" ? "other" : "HeadObject";
     case "GET":
       if (query.has("uploads")) return "ListMultipartUploads";
+      if (upload) return "ListParts";
       return key === "" ? "ListObjects" : "GetObject";
     default:
       return "other";
