@@ -27,14 +27,11 @@ export const s3: Check = {
 };
 
 async function tryBucket(context: Context): Promise<RoundTrip> {
-  const [{ s3Credentials, s3Settings }, { s3Store }, { roundTrip }] = await Promise.all([
-    import("../repository/s3_settings.ts"),
+  const [{ openS3 }, { roundTrip }] = await Promise.all([
     import("../repository/s3.ts"),
     import("../repository/s3_round_trip.ts"),
   ]);
-  const { config, signal, log } = context;
-  const settings = s3Settings(config);
-  const store = await s3Store({ settings, credentials: s3Credentials(config), signal, log });
+  const store = await openS3(context);
   try {
     return await roundTrip(store);
   } finally {
