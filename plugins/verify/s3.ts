@@ -27,11 +27,11 @@ export const s3: Check = {
 };
 
 async function tryBucket(context: Context): Promise<RoundTrip> {
-  const [{ openS3 }, { roundTrip }] = await Promise.all([
-    import("../repository/s3.ts"),
+  const [{ openS3Place }, { roundTrip }] = await Promise.all([
+    import("../repository/s3_place.ts"),
     import("../repository/s3_round_trip.ts"),
   ]);
-  const store = await openS3(context);
+  const store = await openS3Place(context);
   try {
     return await roundTrip(store);
   } finally {
