@@ -223,7 +223,8 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
     },
     async transaction(work, sessionOptions) {
       const { inTransaction } = await import("./transaction.ts");
-      return await inTransaction(await session(sessionOptions), work);
+      const readOnly = options.readOnly || sessionOptions?.readOnly === true;
+      return await inTransaction(await session(sessionOptions), { work, readOnly });
     },
     async stateTable(table) {
       const { makeStateTable } = await import("./state_table.ts");

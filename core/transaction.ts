@@ -2,15 +2,20 @@
 import { OperationError, type Session } from "./plugin.ts";
 
 /**
- * Runs `work` between BEGIN and COMMIT, and closes the session.
+ * Runs `work` between BEGIN and COMMIT, and closes the session. Each statement of a read-only
+ * session has a transaction of its own, so there it only runs.
  *
  * @throws OperationError `not_committed` when the server rolled back what was to be committed
  */
 export async function inTransaction<T>(
   session: Session,
-  work: (session: Session) => Promise<T>,
+  { work, readOnly }: {
+    readonly work: (session: Session) => Promise<T>;
+    readonly readOnly: boolean;
+  },
 ): Promise<T> {
   try {
+    if (readOnly) return await work(session);
     await session.query("BEGIN");
     const result = await work(session);
     const { command } = await session.query("COMMIT");

@@ -2,6 +2,7 @@
 
 import type { Argument, Command, Flag, Permissions, Plugin } from "../plugin.ts";
 import { blame } from "./blame.ts";
+import { valuesProblem } from "./declared_values.ts";
 import {
   boolean,
   type Check,
@@ -147,16 +148,21 @@ export function readDeclaration(json: string, called: string): PluginDeclaration
   }
   requireApi(value, called);
   const { commands = {}, hooks = {}, permissions = {}, ...rest } = checked(value, told, called);
+  const declared = Object.entries(commands).map(([path, { run: _, plan, ...command }]) =>
+    [path, { ...command, plans: plan === "function" }] as const
+  );
+  for (const [path, command] of declared) {
+    const problem = valuesProblem(command);
+    if (problem === undefined) continue;
+    throw blame({ name: rest.name }, "plugin_invalid", {
+      message: `is not valid: command "${path}": ${problem}`,
+    });
+  }
   return {
     ...rest,
     api: API,
     permissions,
-    commands: Object.fromEntries(
-      Object.entries(commands).map(([path, { run: _, plan, ...command }]) => [
-        path,
-        { ...command, plans: plan === "function" },
-      ]),
-    ),
+    commands: Object.fromEntries(declared),
     hooks: Object.keys(hooks),
   };
 }

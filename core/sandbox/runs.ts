@@ -103,8 +103,8 @@ export class GuestRuns {
     const name = line.blamed.name;
     const limits = { ...this.#options, name };
     const files = limitFiles(context.files, limits);
-    const run = async (path: string, call: CommandCall = {}) => {
-      await limitCall(path, call, limits);
+    const run = async (path: string, call?: CommandCall) => {
+      await limitCall(path, call ?? {}, limits);
       return await context.run(path, call);
     };
     return {

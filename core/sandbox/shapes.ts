@@ -25,10 +25,10 @@ function refuse(wanted: string): never {
 
 /** A text of at most so many characters. */
 export function text(limit = SHORT): Check<string> {
-  return (value) =>
-    typeof value === "string" && value.length <= limit
-      ? value
-      : refuse(`a text of at most ${limit} characters`);
+  return (value) => {
+    if (typeof value !== "string") return refuse("a text");
+    return value.length <= limit ? value : refuse(`a text of at most ${limit} characters`);
+  };
 }
 
 /** A whole number from a least one to a greatest one. */
@@ -82,10 +82,12 @@ export function optional<T>(check: Check<T>): Check<T | undefined> {
 
 /** A list of at most so many. */
 export function listOf<T>(check: Check<T>, limit = 1_000_000): Check<T[]> {
-  return (value) =>
-    Array.isArray(value) && value.length <= limit
+  return (value) => {
+    if (!Array.isArray(value)) return refuse("a list");
+    return value.length <= limit
       ? Array.from(value, (each) => check(each))
       : refuse(`a list of at most ${limit}`);
+  };
 }
 
 /** Values by any names. */

@@ -32,7 +32,8 @@ export const sqlParameter: Check<SqlParameter> = (value) => {
     case "boolean":
       return value;
     default:
-      return value === null ? value : bytes(value);
+      if (value === null || value instanceof Uint8Array) return value;
+      throw new ProtocolError("a text, number, bigint, boolean, null or bytes was expected");
   }
 };
 

@@ -7,6 +7,7 @@ import {
   type Result,
 } from "../../core/plugin.ts";
 import { permissionLines, printable } from "./shown.ts";
+import { strayHooks } from "./stray_hooks.ts";
 
 /**
  * Loads one plugin, and tells what it declares.
@@ -24,6 +25,7 @@ export async function check(context: Context, file: string): Promise<Result> {
   }
   const plugin = await context.plugins.check(file);
   const { name, status, reason = "", hint } = plugin;
+  for (const told of strayHooks(plugin, await context.plugins.list())) context.log.warn(told);
   const text = textOf(plugin).map(printable).join("\n");
   if (status === "ok") return { data: plugin, text };
   const said = printable(hint === undefined ? reason : `${reason}. ${hint}`);

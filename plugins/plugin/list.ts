@@ -1,6 +1,7 @@
 /** `plugin list`: what plugins there are. */
 import type { Context, PluginStatus, Result } from "../../core/plugin.ts";
 import { permissionLines, printable } from "./shown.ts";
+import { strayHooks } from "./stray_hooks.ts";
 
 /** Where a plugin comes from, in words. */
 const SOURCES = {
@@ -34,6 +35,9 @@ export async function list(context: Context, { check }: { check: boolean }): Pro
       `SQL of plugins runs as "${role.name}", and a superuser's leads out of any sandbox ` +
         "(COPY … TO PROGRAM): connect as a role that may only what it must",
     );
+  }
+  for (const told of users.filter(isUsable).flatMap((plugin) => strayHooks(plugin, plugins))) {
+    context.log.warn(told);
   }
   const wrong = plugins.filter(({ status }) => status !== "ok");
   const problems = wrong.map(({ name, status, reason }) =>

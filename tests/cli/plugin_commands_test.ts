@@ -4,7 +4,7 @@ import { join } from "node:path";
 import ts from "typescript";
 import { uniqueName } from "../database.ts";
 import { forEachKind, type Kind, runProgram } from "../program.ts";
-import { BROKEN, HELLO, saying } from "./plugin_sources.ts";
+import { BROKEN, HELLO, hooking, saying } from "./plugin_sources.ts";
 import { directoryWith, project } from "./project.ts";
 
 /** Deno itself, as an author runs it. */
@@ -284,5 +284,37 @@ forEachKind(
       check.stdout,
       /Permissions:\n {2}net hooks.*\n {2}read data\n {2}env GITHUB_TOKEN, HOOK_URL\n/,
     );
+  },
+);
+
+forEachKind(
+  "plugin check, plugin list: a hook of a command that there is not is told",
+  async (kind) => {
+    await using directory = await directoryWith({
+      "plugins/guard.ts": hooking("guard", {
+        "before:rest": "",
+        "before:reset": "",
+        "after:*": "",
+        "failed:migrate-status": "",
+        "always:say": "",
+        "before:plugin list": "",
+      }),
+      "plugins/say.ts": saying("say"),
+    });
+    const run = runIn(directory.path, kind, {
+      PLUGINS_DIR: "plugins",
+      DATABASE_URL: "postgres://127.0.0.1:1/x",
+    });
+    for (const args of [["check", "plugins/guard.ts"], ["list"]]) {
+      const { code, stderr } = await run("plugin", ...args);
+      assert.equal(code, 0, stderr);
+      const never = (hook: string, why: string) =>
+        `[WARNING] The hook "${hook}" of plugin guard is never called: ${why}`;
+      assert.deepEqual(stderr.trimEnd().split("\n"), [
+        never("before:rest", 'there is no command "rest"'),
+        never("failed:migrate-status", 'there is no command "migrate-status"'),
+        never("before:plugin list", "plugin list has no hooks"),
+      ]);
+    }
   },
 );

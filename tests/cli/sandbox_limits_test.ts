@@ -151,6 +151,30 @@ forEachKind(
 );
 
 forEachKind(
+  "sandbox: a plan and a seed that loop for ever are ended in their time",
+  async (kind) => {
+    await using given = await project(kind, {
+      "plugins/wipe.ts": saying("wipe").replace('effect: "read"', 'effect: "destroy"')
+        .replace('database: "none",', "plan: () => { for (;;); },"),
+      "seeds/base/1_t.sql": "CREATE TABLE t (n int);",
+      "seeds/base/2_t.js": `import { defineSeed } from "observatory";
+export default defineSeed({ *rows() { yield { n: 1 }; for (;;); } });
+`,
+    });
+    const run = (...args: string[]) =>
+      given.run(args, { env: { PLUGINS_DIR: "plugins", ...SECONDS }, timeoutMs: 20_000 });
+    const wipe = await run("wipe", "--force");
+    assert.equal(wipe.code, 1, wipe.stderr);
+    assert.match(wipe.stderr, /\[ERROR\] Plugin wipe did not come to an end within 2 s/);
+    assert.equal(wipe.stdout, "");
+    const seed = await run("seed");
+    assert.equal(seed.code, 1, seed.stderr);
+    assert.match(seed.stderr, /2_t\.js.* did not pause within 2 s/s);
+    assert.deepEqual(await given.database.query("SELECT n FROM t"), []);
+  },
+);
+
+forEachKind(
   "sandbox: a plugin that loops while it is loaded takes nothing else down",
   async (kind) => {
     await using given = await project(kind, {

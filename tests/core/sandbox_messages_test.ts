@@ -232,6 +232,53 @@ Deno.test("sandbox messages: what is wrong with a declaration is told, with its 
       "plugin_invalid",
       /"f": type: string or number/,
     ],
+    ...([
+      [
+        { flags: { json: { type: "string", help: "" } } },
+        /flag "json": the name is taken by a flag/,
+      ],
+      [
+        { flags: { "database-url": { type: "string", help: "" } } },
+        /"database-url": the name is t/,
+      ],
+      [{ database: "none", flags: { port: { type: "number", help: "" } } }, /"port": the name is/],
+      [{ effect: "destroy", flags: { force: { type: "boolean", help: "" } } }, /"force": the name/],
+      [
+        { flags: { a: { type: "string", short: "q", help: "" } } },
+        /letter q is taken by the progr/,
+      ],
+      [
+        {
+          flags: {
+            a: { type: "string", short: "x", help: "" },
+            b: { type: "string", short: "x", help: "" },
+          },
+        },
+        /flag "b": the letter x is taken by flag "a"$/,
+      ],
+      [
+        { flags: { n: { type: "number", default: "ten", help: "" } } },
+        /the default "ten" is no nu/,
+      ],
+      [{ flags: { n: { type: "number", choices: ["1"], help: "" } } }, /choices are for texts/],
+      [
+        { flags: { m: { type: "string", choices: ["a"], default: "b", help: "" } } },
+        /flag "m": the default "b" is none of the choices$/,
+      ],
+      [{ flags: { k: { type: "boolean", repeatable: true, help: "" } } }, /cannot be repeated/],
+      [
+        { args: { a: { help: "" }, b: { help: "", required: true } } },
+        /"b": it is required, and "a"/,
+      ],
+      [
+        { args: { a: { help: "", repeatable: true }, b: { help: "" } } },
+        /"b": nothing is left behi/,
+      ],
+    ] as const).map(([more, message]): [unknown, string, RegExp] => [
+      { ...PLUGIN, commands: { x: { ...COMMAND, ...more } } },
+      "plugin_invalid",
+      message,
+    ]),
     [{ ...PLUGIN, hooks: { "during:x": "function" } }, "plugin_invalid", /hooks: a moment/],
     [{ ...PLUGIN, hooks: { "after:x": "object" } }, "plugin_invalid", /"after:x": function/],
     [{ ...PLUGIN, permissions: { net: ["*"] } }, "plugin_invalid", /net: a host/],

@@ -271,6 +271,7 @@ Deno.test("sandbox serve: the small things of the context", async () => {
     console.error("to the console", { a: [1] });
     ctx.progress({ label: "Half", done: 1, total: 2, unit: "rows" });
     ctx.progress(null);
+    ctx.progress({ label: 5, done: 3n, total: 0 / 0, unit: "sheep" });
     await ctx.sleep(1);
     await ctx.state.set("seen", { at: 1 });
     return { data: {
@@ -332,7 +333,11 @@ Deno.test("sandbox serve: the small things of the context", async () => {
       ...["debug: debug!", "info: info!", "success: success!", "warn: warn!"],
       "warn: to the console { a: [ 1 ] }",
     ]);
-    assert.deepEqual(progress, [{ label: "Half", done: 1, total: 2, unit: "rows" }, null]);
+    assert.deepEqual(progress, [
+      { label: "Half", done: 1, total: 2, unit: "rows" },
+      null,
+      { label: "5", done: 3 },
+    ]);
   });
 });
 

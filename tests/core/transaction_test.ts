@@ -66,3 +66,19 @@ Deno.test("maintenance: never opens the target itself", async () => {
     await database.drop();
   }
 });
+
+Deno.test("transaction: in a read-only run it only runs, and the server notes nothing", async () => {
+  await using database = await freshDatabase({ sql: "CREATE TABLE t (id int)" });
+  for (const readOnly of [true, false]) {
+    await using run = runDatabase({ ...database, readOnly });
+    const given = { readOnly: true };
+    const value = await run.transaction(async (session) => {
+      assert.deepEqual((await session.query(COUNT)).rows, [{ count: 0 }]);
+      await assert.rejects(session.query("INSERT INTO t VALUES (1)"), { code: "database_error" });
+      // The next one is not lost with it.
+      return (await session.query("SELECT 7 AS n")).rows[0]?.["n"];
+    }, given);
+    assert.equal(value, 7);
+    assert.ok(!run.lines.some((line) => /The server notes/.test(line)), run.lines.join("\n"));
+  }
+});

@@ -3,7 +3,7 @@
  * A plugin's context in its worker: the same as a built-in's, its calls sent to the host.
  *
  * @import {
- *   Context, Database, Files, Log, Program, ProgramExit, ProgramOptions, Result, Session
+ *   Context, Database, Files, Log, Program, ProgramExit, Progress, ProgramOptions, Result, Session
  * } from "../../plugin.ts"
  * @import { ErrorData } from "./errors.mjs"
  * @import { Streams } from "./streams.mjs"
@@ -96,7 +96,8 @@ export function createContext(facts, link) {
     }),
     prompt: (question) => asked(link.call("prompt", [question])),
     sleep: (milliseconds) => sleep(milliseconds, signal),
-    progress: (state) => link.tell({ type: "progress", state }),
+    progress: (state) =>
+      link.tell({ type: "progress", state: state === null ? null : shown(state) }),
     now: () => Date.now(),
   };
   return Object.freeze(context);
@@ -298,6 +299,24 @@ async function exec(link, program, { stdin, ...options } = {}) {
     stop: () => asked(link.call("program.stop", [id])),
   });
 }
+
+/**
+ * How far an operation is, as the host takes it: counts from the database are bigints, and what
+ * cannot be counted is not shown.
+ *
+ * @param {Progress} state
+ */
+function shown({ label, done, total, unit }) {
+  /** @type {Record<string, unknown>} */
+  const state = { label: String(label) };
+  for (const [name, value] of Object.entries({ done, total })) {
+    const count = Number(value ?? NaN);
+    if (Number.isFinite(count)) state[name] = count;
+  }
+  return UNITS.includes(String(unit)) ? { ...state, unit } : state;
+}
+
+const UNITS = ["bytes", "rows", "items"];
 
 /** What a timer can wait at most. */
 const LONGEST = 2 ** 31 - 1;
