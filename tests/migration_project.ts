@@ -3,6 +3,7 @@
 import { dirname, join } from "node:path";
 import { ENDING_SIGNALS, type EndingSignal, type Host, systemHost } from "../core/host.ts";
 import { run } from "../core/run.ts";
+import type { ServerAddress } from "../tasks/server.ts";
 import {
   freshDatabase,
   openDatabase,
@@ -52,14 +53,17 @@ export interface ProjectOptions {
   readonly files?: Readonly<Record<string, string | Uint8Array>>;
   /** Whether the database is left to be made by the program. */
   readonly withoutDatabase?: boolean;
+  /** By default the shared one. */
+  readonly server?: ServerAddress;
 }
 
 /** Makes a project. */
 export async function migrationProject(options: ProjectOptions = {}): Promise<MigrationProject> {
   const directory = await Deno.makeTempDir({ prefix: "observatory-project-" });
+  const server = options.server ?? await sharedServer();
   const database = options.withoutDatabase
-    ? openDatabase(await sharedServer(), uniqueName("migrate"))
-    : await freshDatabase({ prefix: "migrate" });
+    ? openDatabase(server, uniqueName("migrate"))
+    : await freshDatabase({ server, prefix: "migrate" });
   const project: MigrationProject = {
     database,
     directory,

@@ -1,5 +1,5 @@
 /** How a backup is restored without this program, for its manifest. */
-import type { Manifest } from "../repository/manifest.ts";
+import type { CompressionMethod, Manifest } from "../repository/manifest.ts";
 import { literal } from "../sql/names.ts";
 
 /** What the lines are made from. */
@@ -7,6 +7,7 @@ export type ByHand = Pick<
   Manifest,
   | "kind"
   | "source"
+  | "client"
   | "format"
   | "compression"
   | "files"
@@ -15,6 +16,17 @@ export type ByHand = Pick<
   | "roles"
   | "timescaledb"
 >;
+
+/** The first major that knows `transaction_timeout`. */
+const TIMEOUT_SINCE = 17;
+
+/** What writes a script as it was before it was compressed. */
+const CAT: Readonly<Record<CompressionMethod, string>> = {
+  none: "cat",
+  gzip: "gunzip --stdout",
+  zstd: "zstd --decompress --stdout",
+  lz4: "lz4 --decompress --stdout",
+};
 
 /** The lines for a shell, in their order; lines with # tell what is to be decided. */
 export function restoreByHand(backup: ByHand): string[] {
@@ -78,17 +90,22 @@ function remark(text: string): string {
 }
 
 function restoreLine(
-  { format, compression: { method } }: ByHand,
+  { format, source, client, compression: { method } }: ByHand,
   { data, target }: { readonly data: string; readonly target: string },
 ): string {
+  const server = Math.floor(source.server_version_num / 10_000);
+  // What newer programs write sets a timeout that older servers do not know, whoever restores it.
+  const unknown = server < TIMEOUT_SINCE && parseInt(client.version) >= TIMEOUT_SINCE;
   if (format !== "plain") {
-    return `pg_restore --exit-on-error --no-password ${target} ${word(data)}`;
+    return unknown
+      ? `pg_restore --no-password ${target} ${word(data)} || ` +
+        `echo "PostgreSQL ${server} does not know transaction_timeout: pass over that one error, and no other"`
+      : `pg_restore --exit-on-error --no-password ${target} ${word(data)}`;
   }
   const psql = `psql --no-psqlrc --set ON_ERROR_STOP=1 --single-transaction ${target}`;
-  if (method === "none") return `${psql} --file ${word(data)}`;
-  return `${method === "gzip" ? "gunzip --stdout" : "zstd --decompress --stdout"} ${
-    word(data)
-  } | ${psql}`;
+  if (method === "none" && !unknown) return `${psql} --file ${word(data)}`;
+  const filter = unknown ? " | sed '1,40{/^SET transaction_timeout = 0;$/d;}'" : "";
+  return `${CAT[method]} ${word(data)}${filter} | ${psql}`;
 }
 
 /** A word for the shell. */

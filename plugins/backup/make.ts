@@ -255,6 +255,7 @@ function manifestOf(
   const parts = {
     kind: options.kind,
     source: { ...inventory.source, snapshot: snapshot.id },
+    client: { program: "pg_dump", version: tool.version, path: tool.path },
     format: options.format,
     compression,
     files,
@@ -273,7 +274,6 @@ function manifestOf(
     finished_at: new Date(finished).toISOString(),
     tool: program,
     host: hostname(),
-    client: { program: "pg_dump", version: tool.version, path: tool.path },
     arguments: args,
     selection: {
       tables: selection.tables,
