@@ -50,6 +50,8 @@ export async function writeDirectory(
   const ended = new AbortController();
   const following = follow(ctx, {
     directory,
+    // Often enough for whoever waits for a sign of life.
+    pause: Math.min(LOOK_MILLISECONDS, options.stallTimeout * 250 || LOOK_MILLISECONDS),
     over: ended.signal,
     grew(bytes) {
       dump.alive();
@@ -83,14 +85,16 @@ export async function writeDirectory(
 /** Watches a directory grow until it is over: what pg_dump writes into it does not come by here. */
 async function follow(
   ctx: Context,
-  { directory, over, grew }: {
+  { directory, pause: least, over, grew }: {
     readonly directory: string;
+    /** Milliseconds. */
+    readonly pause: number;
     readonly over: AbortSignal;
     readonly grew: (bytes: number) => void;
   },
 ): Promise<void> {
   const sizes = new Map<string, number>();
-  for (let pause = LOOK_MILLISECONDS;;) {
+  for (let pause = least;;) {
     await wait(pause, undefined, { signal: over }).catch(() => {});
     if (over.aborted) return;
     const started = performance.now();
@@ -101,7 +105,7 @@ async function follow(
     }
     if (bytes > 0) grew(bytes);
     // Of very many files the look takes a while, and is not to keep this process busy.
-    pause = Math.max(LOOK_MILLISECONDS, 20 * (performance.now() - started));
+    pause = Math.max(least, 20 * (performance.now() - started));
   }
 }
 
