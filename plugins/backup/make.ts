@@ -2,6 +2,7 @@
 import { hostname } from "node:os";
 import { type ClientTool, type Context, OperationError, type Session } from "../../core/plugin.ts";
 import { type Manifest, MANIFEST_SCHEMA, MANIFEST_SUFFIX } from "../repository/manifest.ts";
+import { sealed } from "../repository/read_manifest.ts";
 import { restoreByHand } from "./by_hand.ts";
 import { type Compression, defaultCompression, requireCompression } from "./compression.ts";
 import { type CountedTable, countRows, listTables } from "./counts.ts";
@@ -266,7 +267,7 @@ function manifestOf(
     roles: inventory.roles,
     timescaledb: inventory.timescaledb,
   };
-  return {
+  return sealed({
     schema: MANIFEST_SCHEMA,
     id,
     ...parts,
@@ -290,9 +291,10 @@ function manifestOf(
     migrations: inventory.migrations,
     note: options.note ?? null,
     warnings,
-    duration_ms: finished - created,
+    // The clock may have been set back meanwhile.
+    duration_ms: Math.max(0, finished - created),
     restore_by_hand: restoreByHand(parts),
-  };
+  });
 }
 
 async function publishLocally(

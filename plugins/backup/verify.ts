@@ -110,8 +110,14 @@ async function examine(ctx: Context, subject: Subject): Promise<string[]> {
     done += bytes;
     ctx.progress({ label: `Verifying ${manifest.id}`, done, total, unit: "bytes" });
   };
+  // What is no file, such as a pipe, is listed as none, and must not be waited for.
+  const present = new Set((await store.list(manifest.id)).map(({ name }) => name));
   for (const file of manifest.files) {
     ctx.signal.throwIfAborted();
+    if (!present.has(file.name)) {
+      findings.push(`${file.name} is missing`);
+      continue;
+    }
     const decoder = level === "read" ? decoderFor(ctx, subject, file) : undefined;
     findings.push(...await examineFile(store, { file, decoder, took }));
   }

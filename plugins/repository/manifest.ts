@@ -67,6 +67,11 @@ export interface Manifest {
   readonly duration_ms: number;
   /** What restores it without this program, a shell line each. */
   readonly restore_by_hand: readonly string[];
+  /**
+   * The SHA-256 of all the other members as JSON without spaces, in their order: what the dump's own
+   * hash is for the dump.
+   */
+  readonly checksum?: string;
 }
 
 /** One file of a backup. */

@@ -1,4 +1,5 @@
 /** From a manifest's text to what it tells: nothing of it is believed before it was looked at. */
+import { createHash } from "node:crypto";
 import { OperationError } from "../../core/plugin.ts";
 import { type Manifest, MANIFEST_SCHEMA, MANIFEST_SUFFIX } from "./manifest.ts";
 import { fileRole, parseBackupName } from "./names.ts";
@@ -98,7 +99,7 @@ const MANIFEST = object({
  */
 export function parseManifest(contents: string, id: string): Manifest {
   const value = readJson(contents, { id, schema: MANIFEST_SCHEMA, what: "manifest" });
-  const wrong = MANIFEST(value, "");
+  const wrong = MANIFEST(value, "") ?? changed(value);
   if (wrong !== undefined) throw unreadable("manifest", { id, reason: wrong });
   // The check above has looked at every member.
   const manifest = value as Manifest;
@@ -151,6 +152,24 @@ export function unreadable(
     ...(code.endsWith("_newer") ? { hint: "Use a newer version of observatory" } : {}),
     details: { id, reason },
   });
+}
+
+/** A manifest with its checksum. */
+export function sealed(manifest: Omit<Manifest, "checksum">): Manifest {
+  return { ...manifest, checksum: checksumOf(manifest) };
+}
+
+function checksumOf(value: object): string {
+  const { checksum: _, ...others }: { readonly checksum?: unknown } = value;
+  return createHash("sha256").update(JSON.stringify(others)).digest("hex");
+}
+
+/** Whether a manifest has changed since it was written. */
+function changed(value: unknown): string | undefined {
+  if (typeof value !== "object" || value === null || !("checksum" in value)) return undefined;
+  return value.checksum === checksumOf(value)
+    ? undefined
+    : "it is not what was written: its checksum differs";
 }
 
 /** What in a manifest cannot be true, though each member has its form. */

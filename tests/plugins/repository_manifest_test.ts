@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { OperationError } from "../../core/plugin.ts";
 import type { Manifest } from "../../plugins/repository/manifest.ts";
 import { backupId, fileRole, parseBackupName } from "../../plugins/repository/names.ts";
-import { parseManifest } from "../../plugins/repository/read_manifest.ts";
+import { parseManifest, sealed } from "../../plugins/repository/read_manifest.ts";
 import { parseVerification, verificationName } from "../../plugins/repository/verification.ts";
 import { backupFiles, FIRST, resultOf } from "../backup_files.ts";
 
@@ -228,6 +228,24 @@ Deno.test("parseManifest: it names files of its own backup alone, in their place
   assert.equal(refusal(FULL, "app_backup_20240101_120000"), `it is of another backup, "${id}"`);
 });
 
+Deno.test("parseManifest: what its checksum does not fit is refused, and the schema knows it", () => {
+  const whole = sealed(FULL);
+  assert.deepEqual(parseManifest(JSON.stringify(whole, null, 2), id), whole);
+  assert.deepEqual(manifestSchema(whole), []);
+  const told = "it is not what was written: its checksum differs";
+  for (const path of placesIn(FULL)) {
+    const other = changed(whole, path, (parent, key) => {
+      const value = Reflect.get(parent, key);
+      if (typeof value === "number") Reflect.set(parent, key, value + 1);
+    });
+    const differs = JSON.stringify(other) !== JSON.stringify(whole);
+    if (differs && path[0] !== "schema") assert.equal(refusal(other), told, path.join("."));
+  }
+  assert.equal(refusal({ ...whole, checksum: "0".repeat(64) }), told);
+  assert.equal(refusal({ ...whole, more: 1 }), told);
+  assert.notDeepEqual(manifestSchema({ ...whole, checksum: "no" }), []);
+});
+
 Deno.test("parseVerification: reads results, and the schema agrees on what is wrong", () => {
   const result = resultOf({ ok: false, findings: ["one"] }, { id, time: FIRST });
   assert.deepEqual(parseVerification(JSON.stringify(result), id), result);
@@ -259,7 +277,9 @@ Deno.test("schemas: every member is described, and needed", async () => {
   for (const [name, keys] of Object.entries(members)) {
     const schema = JSON.parse(await Deno.readTextFile(join(SCHEMAS, `${name}.schema.json`)));
     assert.equal(schema.$schema, "https://json-schema.org/draft/2020-12/schema");
-    assert.deepEqual(Object.keys(schema.properties).sort(), keys.sort());
+    // A reader does without the checksum, which is made of the others.
+    const more = name === "manifest" ? ["checksum"] : [];
+    assert.deepEqual(Object.keys(schema.properties).sort(), [...keys, ...more].sort());
     assert.deepEqual([...schema.required].sort(), keys.sort());
   }
 });
