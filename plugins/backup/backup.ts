@@ -81,7 +81,9 @@ async function finish(
     );
   }
   ctx.log.success("Backup completed successfully");
-  const pruned = options.prune ? await pruneAfter(ctx, places) : { removed: [], problems: [] };
+  const pruned = options.prune
+    ? await pruneAfter(ctx, { places, made: manifest.id })
+    : { removed: [], problems: [] };
   return resultOf(made, pruned);
 }
 

@@ -14,10 +14,12 @@ export interface PrunedAfter {
 /**
  * Prunes the places that the backup has just been written to, each by its own policy. What goes
  * wrong here is told, and does not make the backup a failed one.
+ *
+ * @param options.made the id of the backup, which stays
  */
 export async function pruneAfter(
   ctx: Context,
-  { directory, bucket }: Places,
+  { places: { directory, bucket }, made }: { readonly places: Places; readonly made: string },
 ): Promise<PrunedAfter> {
   const removed: { id: string; from: string }[] = [];
   const problems: string[] = [];
@@ -31,6 +33,7 @@ export async function pruneAfter(
       const report = await pruneStore(store, {
         policy,
         now: ctx.now,
+        made,
         dryRun: false,
         signal: ctx.signal,
       });

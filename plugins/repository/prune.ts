@@ -16,6 +16,8 @@ export interface PruneOptions {
   readonly dryRun: boolean;
   /** Backups of other databases are left out. */
   readonly database?: string | undefined;
+  /** The one that was just made: it stays, though a clock may have made it look older than others. */
+  readonly made?: string | undefined;
   /** Ends the work between two removals. */
   readonly signal: AbortSignal;
 }
@@ -73,11 +75,14 @@ export async function pruneStore(store: Store, options: PruneOptions): Promise<P
   }
 }
 
-function decide(catalogue: Catalogue, { policy, now, database }: PruneOptions): Pruned[] {
+function decide(catalogue: Catalogue, { policy, now, database, made }: PruneOptions): Pruned[] {
   const backups = catalogue.backups.filter(({ manifest }) =>
     database === undefined || manifest.source.database === database
   );
-  const decisions = planRetention(backups.map(candidateOf), { policy, now: now() });
+  const candidates = backups.map(candidateOf).map((each) =>
+    each.id === made ? { ...each, held: each.held ?? "just made" } : each
+  );
+  const decisions = planRetention(candidates, { policy, now: now() });
   return backups.flatMap((backup, index) => {
     const decision = decisions[index];
     if (decision === undefined) return [];
