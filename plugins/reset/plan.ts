@@ -68,6 +68,25 @@ async function checkMigrations({ run }: Context): Promise<number> {
   throw new Error("migrate check tells no migrations");
 }
 
+/**
+ * Makes sure that nobody backs the database up or migrates it; asked under the lock of resets, since
+ * another reset migrates too.
+ *
+ * @throws OperationError of kind `locked` that names who does
+ */
+export function refuseBusy(database: string, facts: DatabaseFacts | undefined): void {
+  const [holder] = facts?.busy ?? [];
+  if (holder === undefined) return;
+  throw new OperationError(
+    `Cannot reset "${database}": it is being backed up or migrated by ${holder}; nothing was changed`,
+    {
+      kind: "locked",
+      code: "locked",
+      hint: "Wait until that has ended, or end it with pg_terminate_backend",
+    },
+  );
+}
+
 function refuseSystem(database: string): void {
   if (!SYSTEM_DATABASES.has(database)) return;
   throw refusal(`"${database}" is a system database`, {
@@ -120,12 +139,6 @@ function refuseStanding(
     stands(
       `it holds ${what}${names.length === 1 ? "" : "s"} ${list}`,
       `If it is not needed, ${hint}`,
-    );
-  }
-  for (const holder of facts?.busy ?? []) {
-    stands(
-      `it is being backed up or migrated by ${holder}`,
-      "Wait until that has ended, or end it with pg_terminate_backend",
     );
   }
   if (reasons.length === 0) return;

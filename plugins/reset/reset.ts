@@ -1,6 +1,6 @@
 /** `reset`: the five steps, and what is left when one of them fails. */
 import { type Context, OperationError, type Result, type Session } from "../../core/plugin.ts";
-import { inspect, type ResetOptions } from "./plan.ts";
+import { inspect, refuseBusy, type ResetOptions } from "./plan.ts";
 import { recreate, type Recreation, takeUp, temporaryName } from "./recreate.ts";
 
 /** How far a reset is; what has been done before is done. */
@@ -32,6 +32,7 @@ export async function reset(context: Context, options: ResetOptions): Promise<Re
     return await db.withLock(lock, async (signal) => {
       // Looked at anew: the confirmation may have taken its time.
       const { facts, rights: { serverVersion } } = await inspect(session, database);
+      refuseBusy(database, facts);
       signal.throwIfAborted();
       const backedUp = options.backupFirst && facts !== undefined
         ? await context.run("backup")

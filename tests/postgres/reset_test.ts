@@ -495,7 +495,7 @@ Deno.test("reset: a database that is being backed up or migrated is left alone",
   await holder.query("SELECT pg_advisory_lock($1)", [String(BACKUP_LOCK_KEY)]);
   const { exit, stderr } = await project.run(["reset", "--force"]);
   await holder.end();
-  assert.equal(exit, 4, stderr);
+  assert.equal(exit, 6, stderr);
   assert.match(stderr, /it is being backed up or migrated by process \d+ \("observatory-tests"\)/);
   assert.deepEqual([await oidOf(project), await ids(project)], [before, [7]]);
 });
