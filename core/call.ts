@@ -8,15 +8,27 @@ export interface Caller {
   readonly path: string;
   readonly effect: Effect;
   readonly dryRun: boolean;
+  /** How many commands run each other around it. */
+  readonly depth: number;
 }
+
+/** Commands that may run each other: more than any use of it, and few enough for the server. */
+const DEEPEST = 10;
 
 /**
  * The words of a command line that stands for the call, so that both are checked alike.
  *
- * @throws OperationError when the caller's own effect or `--dry-run` forbids the call
+ * @throws OperationError when the caller's own effect or `--dry-run` forbids the call, or commands
+ * run each other without end
  */
 export function wordsOfCall(call: CommandCall, entry: CommandEntry, caller: Caller): string[] {
   const { command, path } = entry;
+  if (caller.depth >= DEEPEST) {
+    throw new OperationError(
+      `Cannot run ${path}: ${DEEPEST} commands have run each other already, or hooks around them`,
+      { code: "calls_too_deep", hint: `Look at what ${caller.path} runs, and at its hooks` },
+    );
+  }
   if (caller.effect === "read" && command.effect !== "read") {
     throw new OperationError(`Cannot run ${path}: ${caller.path} declares that it only reads`, {
       kind: "refused",

@@ -102,6 +102,15 @@ export async function callHooks(moment: HookMoment, call: HookCall): Promise<Ope
   return failures;
 }
 
+/** A hook that runs the command which it is called around is blamed once. */
+function isOwnFailure(
+  error: unknown,
+  { plugin, name }: { readonly plugin: string; readonly name: string },
+): error is OperationError {
+  return error instanceof OperationError && error.code === "hook_failed" &&
+    error.details["plugin"] === plugin && error.details["hook"] === name;
+}
+
 function blamed(
   error: unknown,
   at: {
@@ -111,6 +120,7 @@ function blamed(
     readonly event: HookCall["event"];
   },
 ): OperationError {
+  if (isOwnFailure(error, at)) return error;
   const { message, hint, excerpt } = reportOf(error);
   const expected = error instanceof OperationError;
   const said = error instanceof Error && !expected ? error.message : message;
@@ -131,7 +141,12 @@ function blamed(
       ...(expected && hint !== undefined ? { hint } : {}),
       ...(expected && excerpt !== undefined ? { excerpt } : {}),
       cause: error,
-      details: { plugin: at.plugin, hook: at.name },
+      // The place in the plugin's source, where it is known.
+      details: {
+        plugin: at.plugin,
+        hook: at.name,
+        ...(expected && "at" in error.details ? { at: error.details["at"] } : {}),
+      },
     },
   );
 }

@@ -46,6 +46,8 @@ export interface Performed {
   readonly words?: readonly string[];
   /** Whether another command runs it; nobody is asked to confirm it then. */
   readonly nested?: boolean;
+  /** How many commands run each other around it. */
+  readonly depth?: number;
   /** The locks that are held around it. */
   readonly inherited?: HeldLocks;
 }
@@ -62,13 +64,13 @@ export async function perform<T>(
   take: (result: Result) => T | Promise<T>,
 ): Promise<T> {
   const { run, configuration, wait, shared } = commands;
-  const { entry: { command, path, plugin }, input, dryRun } = performed;
+  const { entry: { command, path, plugin }, input, dryRun, depth = 0 } = performed;
   for (const secret of input.secrets) run.redactor.add(secret);
   // What writes is begun only under a configuration that is valid as a whole.
   if (command.database === "none") configuration.check();
   else if (command.effect !== "read") configuration.connection();
   // 6. The context; the database is opened when first used, and closed here.
-  const caller: Caller = { path, effect: command.effect, dryRun };
+  const caller: Caller = { path, effect: command.effect, dryRun, depth };
   const inherited: HeldLocks = performed.inherited ?? new Map();
   const held = new Map(inherited);
   const contextOf = (readOnly: boolean) =>
@@ -129,7 +131,8 @@ async function callCommand(
   const words = wordsOfCall(call, entry, caller);
   const input = readCommandLine(words, { entry, env }).input();
   const dryRun = input.hostFlags["dry-run"] === true;
-  const nested = { entry, input, dryRun, nested: true, inherited: held };
+  const depth = caller.depth + 1;
+  const nested = { entry, input, dryRun, nested: true, depth, inherited: held };
   return await perform(nested, commands, (result) => result);
 }
 

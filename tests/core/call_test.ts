@@ -199,3 +199,38 @@ Deno.test("plan: under --dry-run it is told and nobody is asked; --quiet keeps i
   assert.equal(await run(["raze", "--force", "--quiet"], quiet, { plugins: [told] }), 0);
   assert.deepEqual(quiet.written, { stdout: "Razed\n", stderr: "" });
 });
+
+Deno.test("call: commands that run each other without end are stopped, and so are hooks", async () => {
+  let runs = 0;
+  const again = command({
+    summary: "Run itself",
+    examples: example,
+    effect: "write",
+    database: "none",
+    async run(ctx) {
+      runs++;
+      return await ctx.run("again");
+    },
+  });
+  const plugins = [{ name: "again", api: 1, summary: "A", commands: { again } } as const];
+  const endless = fakeHost();
+  assert.equal(await run(["again"], endless, { plugins }), 1);
+  assert.match(endless.written.stderr, /Cannot run again: 10 commands have run each other already/);
+  assert.equal(runs, 11);
+  const once = { ...again, run: () => Promise.resolve({ data: 1 }) };
+  const hooked: Plugin = {
+    name: "hooked",
+    api: 1,
+    summary: "H",
+    commands: { once },
+    hooks: { "after:once": async (ctx) => void await ctx.run("once") },
+  };
+  const around = fakeHost();
+  assert.equal(await run(["once"], around, { plugins: [hooked] }), 1);
+  const { stderr } = around.written;
+  assert.match(
+    stderr,
+    /^\[ERROR\] The hook "after:once" of plugin hooked failed: Cannot run once: 10/,
+  );
+  assert.equal(stderr.match(/The hook/g)?.length, 1, stderr);
+});
