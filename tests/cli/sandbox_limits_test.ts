@@ -227,6 +227,8 @@ forEachKind("sandbox: a command that takes too much memory is ended, and blamed"
   const hogs = {
     objects: "const all = []; for (;;) all.push({ n: all.length });",
     buffers: "const all = []; for (;;) all.push(new Uint8Array(1e6).fill(1));",
+    strings: "const all = []; for (;;) all.push(String(Math.random()).repeat(50_000));",
+    "one-buffer": "const all = new Uint8Array(600e6).fill(1); for (;;) all[0] = 1;",
     pausing: "const all = []; for (;;) { all.push(new Uint8Array(1e6).fill(1)); await null; }",
     result: "return { data: new Uint8Array(250e6).fill(1) };",
     logs: "for (;;) ctx.log.info('x'.repeat(100_000));",
