@@ -320,6 +320,7 @@ async function publishInBucket(
     ctx.progress({ label: "Uploading the rest of the backup" });
     await workspace.complete();
     await requireStored(bucket.store, manifest);
+    workspace.announce(`${id}${MANIFEST_SUFFIX}`);
     await bucket.store.create(`${id}${MANIFEST_SUFFIX}`, manifestText(manifest));
   } catch (error) {
     // What is complete on this machine stays, and is told of; a signal is told as what it is.

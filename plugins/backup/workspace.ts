@@ -1,5 +1,5 @@
 /** The files of a backup that is being made: written, sent, and taken back when it fails. */
-import type { Context } from "../../core/plugin.ts";
+import { type Context, OperationError } from "../../core/plugin.ts";
 import { passing } from "../repository/chunks.ts";
 import { type HashedPart, hashParts, hashWhole } from "../repository/hashing.ts";
 import type { StoredFile } from "../repository/manifest.ts";
@@ -7,7 +7,7 @@ import type { PlainCheck } from "../repository/plain_dump.ts";
 import type { Bucket } from "./bucket.ts";
 import type { Places } from "./backup.ts";
 import { memoryFor, storeInBucket, storeLocally, USUAL_MEMORY } from "./storing.ts";
-import { uploadFile } from "./uploading.ts";
+import { type FileUpload, uploadFile } from "./uploading.ts";
 
 /** The files of one backup under way. */
 export interface Workspace {
@@ -32,6 +32,8 @@ export interface Workspace {
   ): Promise<StoredFile>;
   /** Notes a path to be removed when the backup fails. */
   mine(path: string): void;
+  /** Notes that the manifest may be in the bucket from now on: it is the first to go then. */
+  announce(manifest: string): void;
   /** Waits until everything is in the bucket. */
   complete(): Promise<void>;
   /** Ends what is on its way to the bucket. */
@@ -54,10 +56,24 @@ export function createWorkspace(
   const paths: string[] = [];
   const sending: Sending[] = [];
   const completed: string[] = [];
+  let uploadFailure: { readonly error: unknown } | undefined;
+  let announced: string | undefined;
   const start = (bucket: Bucket, name: string, estimate: number) =>
     bucket.startUpload(name, { estimate, backup: id });
   async function abort(): Promise<void> {
     for (const upload of sending) await upload.abort();
+  }
+  /** Waits until a member is in the bucket, so that it need not stay on this machine. */
+  async function sent(name: string, file: FileUpload): Promise<void> {
+    try {
+      await file.complete();
+      completed.push(name);
+    } catch (error) {
+      await file.abort();
+      // What is complete on this machine is a backup all the same.
+      if (directory === undefined || !(error instanceof OperationError)) throw error;
+      uploadFailure ??= { error };
+    }
   }
   return {
     async store(name, data, { estimate }) {
@@ -90,7 +106,9 @@ export function createWorkspace(
     },
     async adopt(name, { path, check }) {
       const facts = await ctx.files.inspect(path);
-      const upload = bucket && start(bucket, name, facts?.size ?? 0);
+      const upload = bucket && uploadFailure === undefined
+        ? start(bucket, name, facts?.size ?? 0)
+        : undefined;
       const whole = hashWhole();
       const parts = upload && hashParts(upload.partSize);
       const file = upload &&
@@ -107,19 +125,19 @@ export function createWorkspace(
         await check.end();
         const last = parts?.end();
         if (last !== undefined) file?.add(last);
-        // A member is complete by now, so that it need not stay on this machine.
-        await file?.complete();
       } catch (error) {
         await file?.abort();
         throw error;
       } finally {
         check.drop();
       }
-      if (file !== undefined) completed.push(name);
+      if (file !== undefined) await sent(name, file);
       return { name, size: whole.size, sha256: whole.digest() };
     },
     mine: (path) => void paths.push(path),
+    announce: (manifest) => announced = manifest,
     async complete() {
+      if (uploadFailure !== undefined) throw uploadFailure.error;
       for (const upload of sending) {
         await upload.complete();
         completed.push(upload.name);
@@ -127,21 +145,28 @@ export function createWorkspace(
     },
     abort,
     async discard() {
-      const take = async (what: string, work: () => Promise<unknown>) => {
+      const take = async (what: string, work: () => Promise<unknown>): Promise<boolean> => {
         try {
           await work();
+          return true;
         } catch (error) {
           ctx.log.warn(
             `Cannot take back ${what}, which \`observatory backup gc\` removes later: ${
               error instanceof Error ? error.message : String(error)
             }`,
           );
+          return false;
         }
       };
       await take("an upload", abort);
       for (const path of paths) await take(`"${path}"`, () => ctx.files.remove(path));
       if (bucket === undefined) return;
       const { store } = bucket;
+      const manifest = announced;
+      if (manifest !== undefined && !await take(`"${manifest}"`, () => store.remove(manifest))) {
+        // Should it be there, then the backup is: without its files it would be a broken one.
+        return;
+      }
       for (const name of completed) await take(`"${name}"`, () => store.remove(name));
     },
   };
