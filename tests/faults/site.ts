@@ -148,7 +148,7 @@ export async function makeSite(options: SiteOptions = {}): Promise<Site> {
       if (proven.get(id) === now) continue;
       await json(["backup", "verify", id, "--where", "local"], [0]);
       proven.set(id, now);
-      if (id === ids[0]) await requireRestored(join(backups), await manifest(id));
+      if (id === ids[0]) await requireRestored(backups, await manifest(id));
     }
     return ids;
   }
@@ -247,7 +247,7 @@ async function filesIn(directory: string, prefix = ""): Promise<string[]> {
 }
 
 /** Restores a backup into a database of its own, and counts its rows. */
-async function requireRestored(directory: string, manifest: Manifest): Promise<void> {
+export async function requireRestored(directory: string, manifest: Manifest): Promise<void> {
   const tools = await clientTools();
   if (tools === undefined) throw new Error("There are no client programs");
   await using copy = await freshDatabase({ prefix: "restored" });
