@@ -14,7 +14,7 @@ const ignore = skipWhenMissing("faults of the server", missing);
 
 /** Rows that take a while: for a directory, which pg_dump writes itself, and for fingerprints. */
 const MANY = `${ROWS}
-  INSERT INTO item SELECT n, md5(n::text), NULL FROM generate_series(10001, 200000) n;
+  INSERT INTO item SELECT n, md5(n::text), NULL FROM generate_series(10001, 800000) n;
 `;
 
 /** What is done to the sessions of a backup that is in its middle. */
