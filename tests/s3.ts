@@ -194,6 +194,7 @@ function observer({ endpoint, accessKeyId, secretAccessKey }: S3Address): S3Clie
     credentials: { accessKeyId, secretAccessKey },
     requestChecksumCalculation: "WHEN_REQUIRED",
     responseChecksumValidation: "WHEN_REQUIRED",
+    expectContinueHeader: false,
     requestHandler: { httpAgent: new Agent({ keepAlive: false }) },
   });
 }

@@ -95,7 +95,6 @@ export async function dial(address: Address, options: DialOptions): Promise<Conn
 }
 
 function connectionOver(socket: Socket, failed: (error: unknown) => void): Connection {
-  const chunks: Uint8Array[] = [];
   let ended = false;
   let failure: { readonly error: unknown } | undefined;
   let reading: PromiseWithResolvers<void> | undefined;
@@ -106,9 +105,11 @@ function connectionOver(socket: Socket, failed: (error: unknown) => void): Conne
     writing?.reject(failure.error);
     reading?.resolve();
   }
-  socket.on("data", (chunk: Uint8Array) => {
-    chunks.push(chunk);
-    socket.pause();
+  // Never `pause`: on runtime 2.6 a socket that goes on before the read under way has ended reads
+  // twice at once into the same buffer. What is not taken holds it up as well, and that is sound.
+  socket.on("readable", () => {
+    // The end is told only to those who read.
+    if (socket.readableLength === 0) socket.read();
     reading?.resolve();
   });
   socket.on("end", () => {
@@ -129,16 +130,15 @@ function connectionOver(socket: Socket, failed: (error: unknown) => void): Conne
     },
     async read() {
       for (;;) {
-        const chunk = chunks.shift();
-        if (chunk !== undefined) return chunk;
+        reading = Promise.withResolvers();
+        const chunk: Uint8Array | null = socket.read();
+        if (chunk !== null) return chunk;
         if (ended) return null;
         if (failure !== undefined) throw failure.error;
-        reading = Promise.withResolvers();
-        socket.resume();
         await reading.promise;
       }
     },
-    idle: () => chunks.length === 0 && !ended && failure === undefined,
+    idle: () => socket.readableLength === 0 && !ended && failure === undefined,
     close(reason = closed()) {
       fail(reason);
       socket.destroy();
