@@ -3,6 +3,7 @@ import { OperationError } from "../../core/plugin.ts";
 import { parseBackupName } from "./names.ts";
 import type { S3Store } from "./s3.ts";
 import { failureOf } from "./s3_failure.ts";
+import { pause } from "./s3_retry.ts";
 
 /** One multipart upload that is not finished. */
 export interface UnfinishedUpload {
@@ -54,6 +55,9 @@ export function headerSafe(metadata: Readonly<Record<string, string>>): Record<s
 
 /** How long the service is asked to forget an upload, though the run is ending. */
 const FORGET_MILLISECONDS = 30_000;
+/** How often, and how soon again; some say each time that they have just forgotten it. */
+const FORGET_TIMES = 3;
+const FORGET_PAUSE_MILLISECONDS = 100;
 
 /**
  * Has the service forget an upload with its parts; one that it does not know is no error. It is done
@@ -71,20 +75,27 @@ export async function forgetUpload(
     limit.abort(new OperationError(message, { code: "no_answer" }));
   }, FORGET_MILLISECONDS);
   try {
-    await bucket.request(doing, async ({ sdk, client, http }) => {
-      try {
-        await client.send(
-          new sdk.AbortMultipartUploadCommand({
-            Bucket: bucket.settings.bucket,
-            Key: key,
-            UploadId: uploadId,
-          }),
-          http,
-        );
-      } catch (error) {
-        if (failureOf(error)?.code !== "NoSuchUpload") throw error;
-      }
-    }, { signal: limit.signal });
+    // Parts that were on their way may come to be there after it, so it is asked until it knows none.
+    for (let asked = 1;; asked++) {
+      const known = await bucket.request(doing, async ({ sdk, client, http }) => {
+        try {
+          await client.send(
+            new sdk.AbortMultipartUploadCommand({
+              Bucket: bucket.settings.bucket,
+              Key: key,
+              UploadId: uploadId,
+            }),
+            http,
+          );
+          return true;
+        } catch (error) {
+          if (failureOf(error)?.code !== "NoSuchUpload") throw error;
+          return false;
+        }
+      }, { signal: limit.signal });
+      if (!known || asked === FORGET_TIMES) return;
+      await pause(FORGET_PAUSE_MILLISECONDS, limit.signal);
+    }
   } finally {
     clearTimeout(timer);
   }
