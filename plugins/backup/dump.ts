@@ -41,6 +41,9 @@ export interface Dump {
   stop(reason: unknown): Promise<void>;
 }
 
+/** What is less than this is read from a pipe that is nearly empty. */
+const SMALL_BYTES = 32_768;
+
 /** Starts pg_dump or pg_dumpall. */
 export async function startDump(ctx: Context, call: DumpCall): Promise<Dump> {
   const { tool, args, name, listener } = call;
@@ -68,10 +71,14 @@ export async function startDump(ctx: Context, call: DumpCall): Promise<Dump> {
     let ended = false;
     try {
       for await (const chunk of passing(program.stdout)) {
+        const small = chunk.byteLength < SMALL_BYTES;
         watchdog.rest();
         yield chunk;
         watchdog.alive();
         if (stopped !== undefined) throw stopped.reason;
+        // A pg_dump that compresses writes 4 KiB at a time. Left alone for a moment the pipe fills, and
+        // a few large reads take a fraction of what many small ones do.
+        if (small) await ctx.sleep(1);
       }
       const exit = await program.exit;
       await told;
