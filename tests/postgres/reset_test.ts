@@ -468,11 +468,15 @@ Deno.test("reset: a second one at the same time waits, or is locked out", async 
 
 Deno.test("reset: --backup-first makes a backup before anything is dropped", async () => {
   await using project = await filledProject();
-  const { exit, stdout, stderr } = await project.run(["reset", "--force", "--backup-first"]);
+  const places = { env: { BACKUPS_DIR: `${project.directory}/backups` } };
+  const { exit, stdout, stderr } = await project.run(
+    ["reset", "--force", "--backup-first"],
+    places,
+  );
   assert.equal(exit, 0, stderr);
   assert.match(stderr, /\n {2}1\. Back it up to "\S*backups"\n {2}2\. Terminate/);
   assert.match(stdout, /_backup_\d{8}_\d{6}: full, custom/);
-  const listed = await project.run(["backup", "list", "--json"]);
+  const listed = await project.run(["backup", "list", "--json"], places);
   const [backup] = JSON.parse(listed.stdout).data.backups;
   assert.equal(backup.kind, "full");
   assert.deepEqual(await ids(project), [1, 2]);
