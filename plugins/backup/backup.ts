@@ -4,6 +4,7 @@ import type { Store } from "../repository/store.ts";
 import { type Bucket, openBucket, requireBucket } from "./bucket.ts";
 import { defaultCompression, requireCompression } from "./compression.ts";
 import { listTables } from "./counts.ts";
+import { sectionWarnings } from "./hypertables.ts";
 import { readInventory } from "./inventory.ts";
 import { aloneInDatabase } from "./locks.ts";
 import { type Made, makeBackup } from "./make.ts";
@@ -126,6 +127,10 @@ async function wouldBe(
   const tool = await ctx.clientTool("pg_dump", { major });
   const compression = options.compression ?? await defaultCompression(ctx, tool);
   await requireCompression(ctx, { tool, compression });
-  for (const warning of selection.warnings) ctx.log.warn(warning);
+  const warnings = [
+    ...selection.warnings,
+    ...sectionWarnings(options.sections, inventory.timescaledb),
+  ];
+  for (const warning of warnings) ctx.log.warn(warning);
   return planText({ options, places, inventory, selection, tables, tool, compression });
 }

@@ -6,6 +6,7 @@ import { sealed } from "../repository/read_manifest.ts";
 import { restoreByHand } from "./by_hand.ts";
 import { type Compression, defaultCompression, requireCompression } from "./compression.ts";
 import { type CountedTable, countRows, listTables } from "./counts.ts";
+import { sectionWarnings } from "./hypertables.ts";
 import { type Inventory, readInventory, readMigrations } from "./inventory.ts";
 import type { BackupOptions } from "./options.ts";
 import type { Places } from "./backup.ts";
@@ -177,8 +178,9 @@ async function writeFiles(ctx: Context, prepared: Prepared): Promise<Manifest> {
     tables: facts,
     warnings: [
       ...selection.warnings,
+      ...sectionWarnings(options.sections, inventory.timescaledb),
       ...worthTelling(writing.messages.warnings, {
-        full: options.kind === "full",
+        whole: options.tables.length === 0,
         timescale: inventory.timescaledb !== null,
       }),
       ...await changedMeanwhile(ctx, inventory),

@@ -68,17 +68,17 @@ export function createDumpMessages(listener: DumpListener = {}): DumpMessages {
   };
 }
 
-// What pg_dump says of TimescaleDB's own tables; a full backup has both sides of the circle, and
-// the rows of a hypertable with its chunks.
-const HARMLESS_WHEN_FULL =
+// What pg_dump says of TimescaleDB's own tables; where they are dumped as a whole, both sides of the
+// circle are there, and the rows of a hypertable with its chunks.
+const HARMLESS_WHEN_WHOLE =
   /circular foreign-key constraints.*\b(?:hypertable|chunk|continuous_agg|compression_settings|dimension_slice)\b|hypertable data are in the chunks/s;
 
 /** The warnings that somebody should read. */
 export function worthTelling(
   warnings: readonly string[],
-  { full, timescale }: { readonly full: boolean; readonly timescale: boolean },
+  { whole, timescale }: { readonly whole: boolean; readonly timescale: boolean },
 ): string[] {
-  return warnings.filter((text) => !(full && timescale && HARMLESS_WHEN_FULL.test(text)));
+  return warnings.filter((text) => !(whole && timescale && HARMLESS_WHEN_WHOLE.test(text)));
 }
 
 /** Reads a stream of text line by line, to its end. */

@@ -1,6 +1,8 @@
 /** Which tables are dumped: patterns resolved against the catalogue, with what belongs to them. */
 import { OperationError, type Session } from "../../core/plugin.ts";
 import { identifier } from "../sql/names.ts";
+import { compressedChunks, readHypertables, refuseCompressed } from "./hypertables.ts";
+import { oids, quoted, type Relation } from "./relation.ts";
 import type { Selection } from "../repository/manifest.ts";
 import { readPattern, type TablePattern } from "./pattern.ts";
 
@@ -17,12 +19,6 @@ export interface Resolved extends Selection {
   /** Object identifiers of what is in the dump; undefined for everything. */
   readonly included: ReadonlySet<number> | undefined;
   readonly excluded: ReadonlySet<number>;
-}
-
-interface Relation {
-  readonly oid: number;
-  readonly schema: string;
-  readonly name: string;
 }
 
 /**
@@ -47,17 +43,18 @@ export async function resolveSelection(session: Session, wanted: Wanted): Promis
     };
   }
   const [wantedRoots, unwantedRoots] = await rootsOf(session, wanted);
-  const hypertables = await readHypertables(session);
-  await refuseCompressed(session, wantedRoots.filter(({ oid }) => hypertables.has(oid)));
-  // A hypertable's rows are left out and not itself, since the catalogue of TimescaleDB, which is
-  // dumped as a whole, goes on telling of its chunks.
-  const withoutRows = unwantedRoots.filter(({ oid }) => hypertables.has(oid));
-  const without = unwantedRoots.filter(({ oid }) => !hypertables.has(oid));
+  const { isHypertable, storeOf } = await readHypertables(session);
+  await refuseCompressed(session, wantedRoots.filter(isHypertable));
+  // Of hypertables and continuous aggregates the rows are left out, and not they themselves, since the
+  // catalogue of TimescaleDB, which is dumped as a whole, goes on telling of them.
+  const withoutRows = unwantedRoots.filter((each) => isHypertable(each) || storeOf(each));
+  const without = unwantedRoots.filter((each) => !withoutRows.includes(each));
+  const stores = withoutRows.map((each) => storeOf(each) ?? each);
   const included = await withDescendants(session, wantedRoots);
   const excluded = await withDescendants(session, without);
   const emptied = [
-    ...await withDescendants(session, withoutRows),
-    ...await compressedChunks(session, withoutRows),
+    ...await withDescendants(session, stores),
+    ...await compressedChunks(session, stores),
   ];
   const left = tables.length === 0
     ? undefined
@@ -75,10 +72,23 @@ export async function resolveSelection(session: Session, wanted: Wanted): Promis
     resolved_exclude: excluded.map(quoted),
     resolved_exclude_rows: emptied.map(quoted),
     warnings: [
-      ...withoutRows.map((table) =>
+      ...wantedRoots.filter(isHypertable).map((table) =>
         `The hypertable ${
           quoted(table)
-        } is kept without its rows: TimescaleDB's catalogue tells of its chunks`
+        } is restored as a plain table, its chunks as children of it: ` +
+        "nothing can be inserted before its rows are copied into a new hypertable"
+      ),
+      ...wantedRoots.filter((each) => storeOf(each) !== undefined).map((view) =>
+        `The continuous aggregate ${
+          quoted(view)
+        } has its rows in TimescaleDB's own table, which is ` +
+        "left out: a restore cannot make it"
+      ),
+      ...withoutRows.map((table) =>
+        `The ${isHypertable(table) ? "hypertable" : "continuous aggregate"} ${
+          quoted(table)
+        } is kept ` +
+        "without its rows: TimescaleDB's catalogue tells of it"
       ),
       ...await danglingReferences(session, excluded),
     ],
@@ -157,74 +167,6 @@ async function withDescendants(
   return rows;
 }
 
-/** The hypertables by their object identifiers; none without TimescaleDB. */
-async function readHypertables(session: Session): Promise<ReadonlySet<number>> {
-  if (!await hasTimescale(session)) return new Set();
-  const { rows } = await session.query<{ oid: number }>(
-    `SELECT c.oid FROM _timescaledb_catalog.hypertable h
-       JOIN pg_catalog.pg_namespace n ON n.nspname = h.schema_name
-       JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = h.table_name`,
-  );
-  return new Set(rows.map(({ oid }) => oid));
-}
-
-async function hasTimescale(session: Session): Promise<boolean> {
-  const { rows } = await session.query(
-    "SELECT FROM pg_catalog.pg_extension WHERE extname = 'timescaledb'",
-  );
-  return rows.length > 0;
-}
-
-// Versions of TimescaleDB differ in how a chunk names its table.
-const COMPRESSED_CHUNKS = `
-  SELECT coalesce(
-      pg_catalog.to_regclass(pg_catalog.format('%I.%I', t->>'schema_name', t->>'table_name')),
-      (t->>'relid')::pg_catalog.regclass)::oid AS oid
-    FROM _timescaledb_catalog.hypertable h
-      JOIN pg_catalog.pg_namespace n ON n.nspname = h.schema_name
-      JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = h.table_name
-      JOIN _timescaledb_catalog.chunk k ON k.hypertable_id = h.id
-      JOIN _timescaledb_catalog.chunk z ON z.id = k.compressed_chunk_id,
-      LATERAL pg_catalog.to_jsonb(z) AS t
-   WHERE c.oid = ANY ($1::oid[])`;
-
-async function compressedChunks(
-  session: Session,
-  hypertables: readonly Relation[],
-): Promise<Relation[]> {
-  if (hypertables.length === 0) return [];
-  const { rows } = await session.query<{ oid: number; schema: string; name: string }>(
-    `SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name
-       FROM (${COMPRESSED_CHUNKS}) z JOIN pg_catalog.pg_class c USING (oid)
-         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace ORDER BY 2, 3`,
-    [oids(hypertables)],
-  );
-  return rows;
-}
-
-async function refuseCompressed(
-  session: Session,
-  hypertables: readonly Relation[],
-): Promise<void> {
-  for (const table of hypertables) {
-    const chunks = await compressedChunks(session, [table]);
-    if (chunks.length === 0) continue;
-    throw new OperationError(
-      `Cannot back up ${quoted(table)} alone: ${chunks.length} of its chunks are compressed, ` +
-        "and their rows are readable only beside TimescaleDB's catalogue of a full backup",
-      {
-        kind: "refused",
-        code: "compressed_chunks",
-        hint: "Take a full backup, or decompress the chunks first: " +
-          `SELECT decompress_chunk(c, true) FROM show_chunks('${
-            quoted(table).replaceAll("'", "''")
-          }') c`,
-        details: { table: quoted(table), compressed_chunks: chunks.length },
-      },
-    );
-  }
-}
-
 /** Keys of tables that stay to tables that are left out: a restore cannot make them. */
 async function danglingReferences(
   session: Session,
@@ -243,12 +185,4 @@ async function danglingReferences(
     `The key ${identifier(key)} of ${from} refers to ${to}, which is left out: ` +
     "a restore reports that it cannot be made"
   );
-}
-
-function quoted({ schema, name }: Relation): string {
-  return `${identifier(schema)}.${identifier(name)}`;
-}
-
-function oids(relations: readonly Relation[]): string {
-  return `{${relations.map(({ oid }) => oid).join(",")}}`;
 }

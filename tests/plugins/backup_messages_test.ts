@@ -88,15 +88,15 @@ Deno.test("pg_dump's words: pg_dumpall and fatal ones are known as well", () => 
   assert.deepEqual([warnings, errors], [["a"], ["b", "c"]]);
 });
 
-Deno.test("pg_dump's words: those about TimescaleDB's own tables are told unless all is dumped", () => {
+Deno.test("pg_dump's words: those about TimescaleDB's own tables are told unless they are all dumped", () => {
   const circular =
     "there are circular foreign-key constraints on this table: (hypertable); You might";
   const chunks = "hypertable data are in the chunks, no data will be copied";
   const others = ["there are circular foreign-key constraints on this table: (mine)", "another"];
   const all = [circular, ...others, chunks];
-  assert.deepEqual(worthTelling(all, { full: true, timescale: true }), others);
-  assert.deepEqual(worthTelling(all, { full: false, timescale: true }), all);
-  assert.deepEqual(worthTelling(all, { full: true, timescale: false }), all);
+  assert.deepEqual(worthTelling(all, { whole: true, timescale: true }), others);
+  assert.deepEqual(worthTelling(all, { whole: false, timescale: true }), all);
+  assert.deepEqual(worthTelling(all, { whole: true, timescale: false }), all);
 });
 
 Deno.test("lines: of a stream that is cut anywhere, with and without a last line end", async () => {
