@@ -140,18 +140,15 @@ Deno.test({
         const without = ["--exclude-table", "metrics", "--exclude-table", "daily"];
         const made = await backup(...without, "--exclude-table", "plain");
         assert.deepEqual(made.manifest.warnings, [
+          'The hypertable "public"."metrics" is kept without its rows: TimescaleDB\'s catalogue tells of it',
           'The continuous aggregate "public"."daily" is kept without its rows: TimescaleDB\'s ' +
           "catalogue tells of it",
-          'The hypertable "public"."metrics" is kept without its rows: TimescaleDB\'s catalogue tells of it',
         ]);
         assert.deepEqual(countsOf(made), ["hypertable logs 100"]);
         const { selection } = made.manifest;
         assert.deepEqual(selection.resolved_exclude, ['"public"."plain"']);
         // Five chunks each, the two twins of compressed ones, and the hypertables themselves.
         assert.equal(selection.resolved_exclude_rows.length, 5 + 2 + 1 + 1 + 1);
-        const facts = await restoredFacts(made, project.backups).catch((error: unknown) => error);
-        // There is no such table to count the rows of.
-        assert.match(String(facts), /relation "plain" does not exist/);
       },
     );
     await t.step("--exclude-table of hypertables alone: all else is as it was", async () => {
