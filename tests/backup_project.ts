@@ -4,6 +4,7 @@ import { basename, dirname, join } from "node:path";
 import type { Manifest } from "../plugins/repository/manifest.ts";
 import type { ServerAddress } from "../tasks/server.ts";
 import { runClient } from "./client_majors.ts";
+import { manifestProblems } from "./manifest_schema.ts";
 import { clientTools, freshDatabase, sharedServer, type TestDatabase } from "./database.ts";
 import {
   type MigrationProject,
@@ -44,7 +45,7 @@ export async function backupProject(
   const backups = join(project.directory, "backups");
   const withPlaces = (given: ProjectRunOptions = {}): ProjectRunOptions => ({
     ...given,
-    env: { BACKUPS_DIR: backups, PATH: Deno.env.get("PATH") ?? "", ...given.env },
+    env: { PATH: Deno.env.get("PATH") ?? "", ...given.env },
   });
   return {
     ...project,
@@ -56,6 +57,7 @@ export async function backupProject(
       assert.equal(run.exit, 0, run.stdout + run.stderr);
       const { data } = JSON.parse(run.stdout);
       const manifest: Manifest = data.manifest;
+      assert.deepEqual(manifestProblems(manifest), []);
       const [file] = manifest.files.filter(({ name }) => name !== manifest.globals);
       const name = file?.name.replace(/\/.*$/, "") ?? "";
       return { ...run, manifest, dump: join(data.locations[0], name) };

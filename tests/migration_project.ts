@@ -108,6 +108,7 @@ function startRun(
       DATABASE_URL: project.database.url,
       MIGRATIONS_DIR: join(project.directory, "migrations"),
       SEEDS_DIR: join(project.directory, "seeds"),
+      BACKUPS_DIR: join(project.directory, "backups"),
       OBSERVATORY_WAIT: "5",
       ...env,
     },

@@ -1,7 +1,5 @@
 /** Manifests and results as they are read, and as their JSON Schemas say: both must agree. */
 import assert from "assert";
-import type { ErrorObject } from "ajv";
-import { Ajv2020 } from "ajv/dist/2020.js";
 import { join } from "node:path";
 import { OperationError } from "../../core/plugin.ts";
 import type { Manifest } from "../../plugins/repository/manifest.ts";
@@ -9,17 +7,7 @@ import { backupId, fileRole, parseBackupName } from "../../plugins/repository/na
 import { parseManifest, sealed } from "../../plugins/repository/read_manifest.ts";
 import { parseVerification, verificationName } from "../../plugins/repository/verification.ts";
 import { backupFiles, FIRST, resultOf } from "../backup_files.ts";
-
-const SCHEMAS = join(import.meta.dirname ?? ".", "../../docs/schema");
-
-async function schemaOf(name: string) {
-  const schema = JSON.parse(await Deno.readTextFile(join(SCHEMAS, name)));
-  const validate = new Ajv2020({ allErrors: true, strict: true }).compile(schema);
-  return (value: unknown): ErrorObject[] => validate(value) ? [] : [...validate.errors ?? []];
-}
-
-const manifestSchema = await schemaOf("manifest.schema.json");
-const verificationSchema = await schemaOf("verification.schema.json");
+import { manifestProblems, SCHEMAS, verificationProblems } from "../manifest_schema.ts";
 
 /** Every part that a manifest can have. */
 const { id, manifest: FULL } = backupFiles({
@@ -98,7 +86,7 @@ function changed(
 Deno.test("parseManifest: reads what it is written as, and the schema agrees", () => {
   for (const manifest of [FULL, EMPTY, backupFiles().manifest]) {
     assert.deepEqual(parseManifest(JSON.stringify(manifest), id), manifest);
-    assert.deepEqual(manifestSchema(manifest), []);
+    assert.deepEqual(manifestProblems(manifest), []);
   }
 });
 
@@ -110,13 +98,13 @@ Deno.test("parseManifest: each member that is missing or of another type is name
     const without = changed(FULL, path, (parent, key) => Reflect.deleteProperty(parent, key));
     if (isMember) {
       assert.equal(refusal(without), `${where} is missing`);
-      assert.notDeepEqual(manifestSchema(without), [], where);
+      assert.notDeepEqual(manifestProblems(without), [], where);
     }
     // An object is of no other type that is asked for.
     const other = changed(FULL, path, (parent, key) => Reflect.set(parent, key, { "": true }));
     const told = refusal(other) ?? "";
     assert([" ", ".", "["].some((next) => told.startsWith(`${where}${next}`)), `${where}: ${told}`);
-    assert.notDeepEqual(manifestSchema(other), [], where);
+    assert.notDeepEqual(manifestProblems(other), [], where);
     tried++;
   }
   assert(tried > 100, String(tried));
@@ -127,7 +115,9 @@ Deno.test("manifest.schema.json: allows no further members, which a reader passe
     const path of [["more"], ["source", "more"], ["files", "0", "more"], ["tables", "0", "more"]]
   ) {
     const more = changed(FULL, path, (parent, key) => Reflect.set(parent, key, 1));
-    assert.deepEqual(manifestSchema(more).map(({ keyword }) => keyword), ["additionalProperties"]);
+    assert.deepEqual(manifestProblems(more).map(({ keyword }) => keyword), [
+      "additionalProperties",
+    ]);
     assert.equal(refusal(more), undefined);
   }
 });
@@ -154,7 +144,7 @@ Deno.test("parseManifest: values of the right type that cannot be are refused, a
   ) {
     const wrong = changed(FULL, path.split("."), (parent, key) => Reflect.set(parent, key, value));
     assert(refusal(wrong) !== undefined, `${path}: ${value}`);
-    assert.notDeepEqual(manifestSchema(wrong), [], `${path}: ${value}`);
+    assert.notDeepEqual(manifestProblems(wrong), [], `${path}: ${value}`);
   }
   // The pattern of a schema knows no calendar.
   assert.equal(
@@ -231,7 +221,7 @@ Deno.test("parseManifest: it names files of its own backup alone, in their place
 Deno.test("parseManifest: what its checksum does not fit is refused, and the schema knows it", () => {
   const whole = sealed(FULL);
   assert.deepEqual(parseManifest(JSON.stringify(whole, null, 2), id), whole);
-  assert.deepEqual(manifestSchema(whole), []);
+  assert.deepEqual(manifestProblems(whole), []);
   const told = "it is not what was written: its checksum differs";
   for (const path of placesIn(FULL)) {
     const other = changed(whole, path, (parent, key) => {
@@ -243,13 +233,13 @@ Deno.test("parseManifest: what its checksum does not fit is refused, and the sch
   }
   assert.equal(refusal({ ...whole, checksum: "0".repeat(64) }), told);
   assert.equal(refusal({ ...whole, more: 1 }), told);
-  assert.notDeepEqual(manifestSchema({ ...whole, checksum: "no" }), []);
+  assert.notDeepEqual(manifestProblems({ ...whole, checksum: "no" }), []);
 });
 
 Deno.test("parseVerification: reads results, and the schema agrees on what is wrong", () => {
   const result = resultOf({ ok: false, findings: ["one"] }, { id, time: FIRST });
   assert.deepEqual(parseVerification(JSON.stringify(result), id), result);
-  assert.deepEqual(verificationSchema(result), []);
+  assert.deepEqual(verificationProblems(result), []);
   const wrong: [string, unknown][] = [...placesIn(result)].flatMap((path) => [
     [path.join("."), changed(result, path, (parent, key) => Reflect.set(parent, key, { "": 1 }))],
     ...path.at(-1) === "0" ? [] : [[
@@ -259,9 +249,9 @@ Deno.test("parseVerification: reads results, and the schema agrees on what is wr
   ]);
   for (const [where, value] of [...wrong, ["level", { ...result, level: "most" }] as const]) {
     assert(reasonOf(() => parseVerification(JSON.stringify(value), id)) !== undefined, where);
-    assert.notDeepEqual(verificationSchema(value), [], where);
+    assert.notDeepEqual(verificationProblems(value), [], where);
   }
-  assert.notDeepEqual(verificationSchema({ ...result, more: 1 }), []);
+  assert.notDeepEqual(verificationProblems({ ...result, more: 1 }), []);
   assert.equal(
     reasonOf(() => parseVerification(JSON.stringify(result), "x_backup_20240101_120000")),
     `it is of another backup, "${id}"`,
