@@ -4,7 +4,6 @@ import type { Store } from "../repository/store.ts";
 import { type Bucket, openBucket, requireBucket } from "./bucket.ts";
 import { defaultCompression, requireCompression } from "./compression.ts";
 import { listTables } from "./counts.ts";
-import { sectionWarnings } from "./hypertables.ts";
 import { readInventory } from "./inventory.ts";
 import { aloneInDatabase } from "./locks.ts";
 import { type Made, makeBackup } from "./make.ts";
@@ -12,6 +11,7 @@ import type { BackupOptions } from "./options.ts";
 import { planText, resultOf, skippedResult } from "./result.ts";
 import { resolveSelection } from "./selection.ts";
 import { pruneAfter } from "./prune_after.ts";
+import { foreseenWarnings } from "./warnings.ts";
 
 /** Where a backup goes. */
 export interface Places {
@@ -127,10 +127,7 @@ async function wouldBe(
   const tool = await ctx.clientTool("pg_dump", { major });
   const compression = options.compression ?? await defaultCompression(ctx, tool);
   await requireCompression(ctx, { tool, compression });
-  const warnings = [
-    ...selection.warnings,
-    ...sectionWarnings(options.sections, inventory.timescaledb),
-  ];
+  const warnings = await foreseenWarnings(session, { options, selection, inventory });
   for (const warning of warnings) ctx.log.warn(warning);
   return planText({ options, places, inventory, selection, tables, tool, compression });
 }

@@ -1,6 +1,5 @@
 /** What TimescaleDB knows of tables: which are hypertables, and where their rows are. */
 import { OperationError, type Session } from "../../core/plugin.ts";
-import type { Timescale } from "../repository/manifest.ts";
 import { oids, quoted, type Relation } from "./relation.ts";
 
 /** The hypertables and continuous aggregates of a database; neither without TimescaleDB. */
@@ -98,19 +97,4 @@ export async function refuseCompressed(
       },
     );
   }
-}
-
-/** What is to be said of a backup that leaves out definitions or rows: TimescaleDB's catalogue is rows. */
-export function sectionWarnings(
-  sections: "all" | "schema" | "data",
-  timescaledb: Timescale | null,
-): string[] {
-  if (timescaledb === null || timescaledb.hypertables.length === 0 || sections === "all") return [];
-  return [
-    sections === "schema"
-      ? "Definitions alone are without TimescaleDB's catalogue: its hypertables are restored as plain " +
-        "tables, into which nothing can be inserted before a --data-only backup is restored as well"
-      : "Rows alone hold TimescaleDB's catalogue: they can be restored where a --schema-only backup " +
-        "has been, and where no hypertable is yet",
-  ];
 }

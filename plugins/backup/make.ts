@@ -6,7 +6,6 @@ import { sealed } from "../repository/read_manifest.ts";
 import { restoreByHand } from "./by_hand.ts";
 import { type Compression, defaultCompression, requireCompression } from "./compression.ts";
 import { type CountedTable, countRows, listTables } from "./counts.ts";
-import { sectionWarnings } from "./hypertables.ts";
 import { type Inventory, readInventory, readMigrations } from "./inventory.ts";
 import type { BackupOptions } from "./options.ts";
 import type { Places } from "./backup.ts";
@@ -17,6 +16,7 @@ import { type Resolved, resolveSelection } from "./selection.ts";
 import { sessionName } from "./sessions.ts";
 import { type Snapshot, takeSnapshot } from "./snapshot.ts";
 import { manifestText, requireStored } from "./stored.ts";
+import { foreseenWarnings } from "./warnings.ts";
 import { watchLocks } from "./watch.ts";
 import { createWorkspace, type Workspace } from "./workspace.ts";
 import { writeDump, type Written } from "./write.ts";
@@ -46,6 +46,8 @@ export interface Prepared extends Making {
   readonly snapshot: Snapshot;
   readonly inventory: Inventory;
   readonly selection: Resolved;
+  /** What is known to be missing, a sentence each. */
+  readonly warnings: readonly string[];
   readonly tables: readonly CountedTable[];
   readonly tool: ClientTool;
   readonly compression: Compression;
@@ -78,6 +80,7 @@ export async function makeBackup(ctx: Context, making: Making): Promise<Made> {
     const tool = await ctx.clientTool("pg_dump", { major });
     const compression = options.compression ?? await defaultCompression(ctx, tool);
     await requireCompression(ctx, { tool, compression });
+    const warnings = await foreseenWarnings(session, { options, selection, inventory });
     await makeDirectory(ctx, places);
     const { directory, bucket } = places;
     const reserved = await reserve(ctx, {
@@ -93,6 +96,7 @@ export async function makeBackup(ctx: Context, making: Making): Promise<Made> {
       snapshot,
       inventory,
       selection,
+      warnings,
       tables,
       tool,
       compression,
@@ -143,7 +147,7 @@ async function writeAll(ctx: Context, prepared: Prepared): Promise<Made> {
 
 /** Writes all files of a backup; their manifest is yet to be written. */
 async function writeFiles(ctx: Context, prepared: Prepared): Promise<Manifest> {
-  const { options, snapshot, tables, inventory, selection } = prepared;
+  const { options, snapshot, tables, inventory, warnings } = prepared;
   const writing = await writeDump(ctx, prepared, createDumpProgress(ctx, tables));
   // Counted while pg_dump reads the same snapshot.
   const counting = countRows(ctx, {
@@ -177,8 +181,7 @@ async function writeFiles(ctx: Context, prepared: Prepared): Promise<Manifest> {
     globals: globals?.name ?? null,
     tables: facts,
     warnings: [
-      ...selection.warnings,
-      ...sectionWarnings(options.sections, inventory.timescaledb),
+      ...warnings,
       ...worthTelling(writing.messages.warnings, {
         whole: options.tables.length === 0,
         timescale: inventory.timescaledb !== null,
