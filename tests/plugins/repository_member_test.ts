@@ -68,6 +68,15 @@ for (
   });
 }
 
+Deno.test("createMemberCheck: only of a large object an empty file is whole", async () => {
+  for (const method of ["zst", "lz4"]) {
+    await check(`blob_16425.dat.${method}`, new Uint8Array());
+    await assert.rejects(check(`3351.dat.${method}`, new Uint8Array()), {
+      code: "truncated_archive",
+    });
+  }
+});
+
 Deno.test("createMemberCheck: what tells no end is taken as it is", async () => {
   for (const name of ["blob_16425.dat", "blobs.toc", "toc.dat"]) {
     await check(name, new Uint8Array([1, 2, 3]));

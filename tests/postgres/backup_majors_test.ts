@@ -17,6 +17,16 @@ const FORMS = [
   ["--compression", "none"],
 ];
 
+/** By the programs that know more methods; the others were built without them. */
+const KNOWS_METHODS = 17;
+const MORE_FORMS = [
+  ["--compression", "zstd:9"],
+  ["--compression", "lz4"],
+  ["--format", "plain", "--compression", "zstd"],
+  ["--format", "directory", "--compression", "zstd:1"],
+  ["--format", "directory", "--compression", "lz4"],
+];
+
 /** Definitions and contents, without the help of any client program. */
 async function described(database: TestDatabase): Promise<unknown> {
   const lines = await describeCatalogue((sql) => database.query(sql));
@@ -39,9 +49,17 @@ for (const { version, missing, directory } of clients) {
       await using project = await backupProject({ server: running, sql: SOURCE });
       const source = await described(project.database);
       const env = { PG_BIN_DIR: directory };
-      for (const args of FORMS) {
+      const more = version === KNOWS_METHODS ? MORE_FORMS : [];
+      for (const args of [...FORMS, ...more]) {
         const made = await project.backup([...args, "--globals"], { env });
         const { manifest } = made;
+        if (args.length === 0) {
+          assert.deepEqual(
+            manifest.compression,
+            version === KNOWS_METHODS ? { method: "zstd", level: 3 } : { method: "gzip", level: 1 },
+          );
+        }
+        if (args.includes("zstd")) assert.match(made.dump, /\.sql\.zst$/);
         assert.match(manifest.client.version, new RegExp(`^${version}\\.`));
         assert.match(manifest.source.server_version, new RegExp(`^${version}\\.`));
         assert.deepEqual(manifest.warnings, []);
@@ -65,7 +83,8 @@ for (const { version, missing, directory } of clients) {
   });
 }
 
-const [oldest, , newest] = clients;
+const [oldest] = clients;
+const newest = clients.at(-1);
 const newServer = servers.find(({ version }) => version === newest?.version);
 Deno.test({
   name: "backup: by programs older than the server is refused, with the package to install",
