@@ -1,5 +1,6 @@
 /** Backups as files, made without a server: their manifests are true, their dumps are not. */
 
+import { sealed } from "../plugins/repository/read_manifest.ts";
 import { createHash } from "node:crypto";
 import { dirname, join } from "node:path";
 import type { BackupKind, Manifest } from "../plugins/repository/manifest.ts";
@@ -39,7 +40,7 @@ export function backupFiles(spec: BackupSpec = {}): BackupFiles {
   const id = backupId(database, kind, time);
   const data = Object.entries(spec.files ?? { ".dump": `PGDMP of ${id}` })
     .map(([rest, contents]) => [`${id}${rest}`, contents] as const);
-  const manifest: Manifest = {
+  const manifest = sealed({
     ...manifestOf({ database, kind, time }, id),
     files: data.map(([name, contents]) => ({
       name,
@@ -47,7 +48,7 @@ export function backupFiles(spec: BackupSpec = {}): BackupFiles {
       sha256: createHash("sha256").update(contents).digest("hex"),
     })),
     ...spec.manifest,
-  };
+  });
   const results = (spec.verified ?? []).map((changes, index) =>
     resultOf(changes, { id, time: time + (index + 1) * HOUR })
   );
@@ -117,7 +118,7 @@ export async function namesIn(directory: string): Promise<string[]> {
 function manifestOf(
   { database, kind, time }: { database: string; kind: BackupKind; time: number },
   id: string,
-): Manifest {
+): Omit<Manifest, "checksum"> {
   return {
     schema: 1,
     id,

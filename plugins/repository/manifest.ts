@@ -69,9 +69,9 @@ export interface Manifest {
   readonly restore_by_hand: readonly string[];
   /**
    * The SHA-256 of all the other members as JSON without spaces, in their order: what the dump's own
-   * hash is for the dump.
+   * hash is for the dump. Never left out: a manifest whose checksum has lost its name is a changed one.
    */
-  readonly checksum?: string;
+  readonly checksum: string;
 }
 
 /** One file of a backup. */

@@ -89,6 +89,7 @@ const MANIFEST = object({
   warnings: list(text()),
   duration_ms: count,
   restore_by_hand: list(text()),
+  checksum: sha256,
 });
 
 /**
@@ -160,14 +161,14 @@ export function sealed(manifest: Omit<Manifest, "checksum">): Manifest {
 }
 
 function checksumOf(value: object): string {
-  const { checksum: _, ...others }: { readonly checksum?: unknown } = value;
+  const { checksum: _, ...others } = value as { readonly checksum?: unknown };
   return createHash("sha256").update(JSON.stringify(others)).digest("hex");
 }
 
 /** Whether a manifest has changed since it was written. */
 function changed(value: unknown): string | undefined {
-  if (typeof value !== "object" || value === null || !("checksum" in value)) return undefined;
-  return value.checksum === checksumOf(value)
+  const manifest = value as Manifest;
+  return manifest.checksum === checksumOf(manifest)
     ? undefined
     : "it is not what was written: its checksum differs";
 }

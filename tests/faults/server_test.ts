@@ -38,7 +38,8 @@ const BLOWS: readonly Blow[] = [
     whom: "dump",
     code: 1,
     told:
-      /^\[ERROR\] Cannot back up: pg_dump failed: .*\n?.*terminating connection due to administrator command/m,
+      // libpq meets the server's last words or the closed connection, whichever comes first.
+      /^\[ERROR\] Cannot back up: pg_dump failed: .*\n?.*(terminating connection due to administrator command|server closed the connection)/m,
   },
   { name: "the session with the lock is ended", whom: "lock", code: 5, told: LOST },
   {
