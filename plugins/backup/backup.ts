@@ -32,7 +32,7 @@ export async function backup(ctx: Context, options: BackupOptions): Promise<Resu
   try {
     return await backupTo(ctx, { options, places });
   } finally {
-    places.bucket?.store.close?.();
+    places.bucket?.close();
   }
 }
 
@@ -106,7 +106,7 @@ async function openPlaces(ctx: Context, options: BackupOptions): Promise<Places>
     if (!(error instanceof OperationError) || error.kind !== "connection") throw error;
     // The night's backup is worth having on this machine alone; the run fails at its end.
     ctx.log.warn(`${error.message}; the backup is made on this machine alone`);
-    bucket.store.close?.();
+    bucket.close();
     return { directory, bucket: undefined, unreachable: error };
   }
 }

@@ -16,7 +16,13 @@ export interface Bucket {
       readonly backup: string;
     },
   ): Upload;
+  /** Removes an object that this run has put there, also when the run is ending. */
+  takeBack(name: string): Promise<void>;
+  close(): void;
 }
+
+/** How long that may take, in milliseconds. */
+const TAKE_BACK_LIMIT = 30_000;
 
 /** No backup's name begins so: that it is asked for shows whether the bucket answers. */
 const NO_NAME = ".observatory-";
@@ -35,6 +41,7 @@ export async function openBucket(
     import("../repository/s3_upload.ts"),
   ]);
   const store = await openS3Place(ctx, { endpointUrl: endpoint });
+  let ending: Promise<Store> | undefined;
   return {
     store,
     startUpload(name, { estimate, backup }) {
@@ -47,6 +54,17 @@ export async function openBucket(
         several: buffersFor(partSize) === 1,
       });
       return { object, partSize: () => partSize };
+    },
+    async takeBack(name) {
+      if (!ctx.signal.aborted) return await store.remove(name);
+      const { config, log } = ctx;
+      const signal = AbortSignal.timeout(TAKE_BACK_LIMIT);
+      ending ??= openS3Place({ config, log, signal }, { endpointUrl: endpoint });
+      await (await ending).remove(name);
+    },
+    close() {
+      store.close?.();
+      ending?.then((place) => place.close?.(), () => {});
     },
   };
 }

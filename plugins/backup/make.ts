@@ -86,8 +86,8 @@ export async function makeBackup(ctx: Context, making: Making): Promise<Made> {
     const reserved = await reserve(ctx, {
       kind: options.kind,
       database: inventory.source.database,
-      directory: directory?.path,
-      stores: [...directory ? [directory.store] : [], ...bucket ? [bucket.store] : []],
+      directory,
+      bucket,
     });
     const prepared: Prepared = {
       ...making,
@@ -138,7 +138,7 @@ async function writeAll(ctx: Context, prepared: Prepared): Promise<Made> {
     return await publishInBucket(ctx, { prepared, manifest, published });
   } catch (error) {
     if (published.length === 0) await workspace.discard();
-    else await workspace.abort();
+    else await workspace.withdraw();
     throw error;
   } finally {
     ctx.progress(null);
@@ -330,7 +330,7 @@ async function publishInBucket(
   } catch (error) {
     // What is complete on this machine stays, and is told of; a signal is told as what it is.
     if (published.length === 0 || !(error instanceof OperationError)) throw error;
-    await workspace.abort();
+    await workspace.withdraw();
     return { manifest, locations: published, uploadFailure: error };
   }
   const locations = [...published, bucket.store.title];

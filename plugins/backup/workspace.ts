@@ -36,9 +36,9 @@ export interface Workspace {
   announce(manifest: string): void;
   /** Waits until everything is in the bucket. */
   complete(): Promise<void>;
-  /** Ends what is on its way to the bucket. */
-  abort(): Promise<void>;
-  /** Takes back everything; what cannot be is told in a warning. */
+  /** Takes back what is in the bucket or on its way there; what cannot be is told in a warning. */
+  withdraw(): Promise<void>;
+  /** Takes back everything likewise. */
   discard(): Promise<void>;
 }
 
@@ -55,19 +55,51 @@ export function createWorkspace(
 ): Workspace {
   const paths: string[] = [];
   const sending: Sending[] = [];
-  const completed: string[] = [];
+  const there: string[] = [];
   let uploadFailure: { readonly error: unknown } | undefined;
   let announced: string | undefined;
   const start = (bucket: Bucket, name: string, estimate: number) =>
     bucket.startUpload(name, { estimate, backup: id });
-  async function abort(): Promise<void> {
-    for (const upload of sending) await upload.abort();
+  async function take(what: string, work: () => Promise<unknown>): Promise<boolean> {
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      ctx.log.warn(
+        `Cannot take back ${what}, which \`observatory backup gc\` removes later: ${
+          error instanceof Error ? error.message : String(error)
+        }`,
+      );
+      return false;
+    }
+  }
+  async function withdraw(): Promise<void> {
+    if (bucket === undefined) return;
+    for (const { name, abort } of sending) await take(`the upload of "${name}"`, abort);
+    const manifest = announced;
+    if (manifest !== undefined && !await take(`"${manifest}"`, () => bucket.takeBack(manifest))) {
+      // Should it be there, then the backup is: without its files it would be a broken one.
+      return;
+    }
+    for (const name of there) {
+      // A service that does not do it now need not be asked for every member of a directory.
+      if (!await take(`"${name}"`, () => bucket.takeBack(name))) return;
+    }
+  }
+  /** Waits until an object is there. Unless it is another's, it may be there when that fails, too. */
+  async function arrived(name: string, completing: Promise<void>): Promise<void> {
+    try {
+      await completing;
+      there.push(name);
+    } catch (error) {
+      if (!(error instanceof OperationError && error.code === "already_exists")) there.push(name);
+      throw error;
+    }
   }
   /** Waits until a member is in the bucket, so that it need not stay on this machine. */
   async function sent(name: string, file: FileUpload): Promise<void> {
     try {
-      await file.complete();
-      completed.push(name);
+      await arrived(name, file.complete());
     } catch (error) {
       await file.abort();
       // What is complete on this machine is a backup all the same.
@@ -138,36 +170,12 @@ export function createWorkspace(
     announce: (manifest) => announced = manifest,
     async complete() {
       if (uploadFailure !== undefined) throw uploadFailure.error;
-      for (const upload of sending) {
-        await upload.complete();
-        completed.push(upload.name);
-      }
+      for (const upload of sending) await arrived(upload.name, upload.complete());
     },
-    abort,
+    withdraw,
     async discard() {
-      const take = async (what: string, work: () => Promise<unknown>): Promise<boolean> => {
-        try {
-          await work();
-          return true;
-        } catch (error) {
-          ctx.log.warn(
-            `Cannot take back ${what}, which \`observatory backup gc\` removes later: ${
-              error instanceof Error ? error.message : String(error)
-            }`,
-          );
-          return false;
-        }
-      };
-      await take("an upload", abort);
       for (const path of paths) await take(`"${path}"`, () => ctx.files.remove(path));
-      if (bucket === undefined) return;
-      const { store } = bucket;
-      const manifest = announced;
-      if (manifest !== undefined && !await take(`"${manifest}"`, () => store.remove(manifest))) {
-        // Should it be there, then the backup is: without its files it would be a broken one.
-        return;
-      }
-      for (const name of completed) await take(`"${name}"`, () => store.remove(name));
+      await withdraw();
     },
   };
 }
