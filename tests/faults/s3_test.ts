@@ -163,7 +163,7 @@ const LASTING: readonly Case[] = [
       fault: { answer: { status: 403, code: "AccessDenied" } },
     }],
     way: "small",
-    told: /Cannot upload s3:.*the service does not allow it to these credentials/,
+    told: /Cannot (upload|write) s3:.*the service does not allow it to these credentials/,
   },
   {
     name: "500 for the manifest",
