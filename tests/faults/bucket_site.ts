@@ -20,11 +20,14 @@ export interface BucketSite extends AsyncDisposable {
   /** What `backup list` tells of the bucket alone. */
   listed(): Promise<string[]>;
   /**
-   * Requires that every backup that is listed in the bucket can be read there to its end, that none
-   * of those is gone, and that the newest can be restored from there.
+   * Requires that every backup that is listed in the bucket can be read there to its end, and that
+   * none of those is gone.
    */
   requireSound(): Promise<string[]>;
-  /** Requires the same, and that days later `backup gc` leaves nothing beside them. */
+  /**
+   * Requires the same, that the newest can be restored from there, and that days later `backup gc`
+   * leaves nothing beside them.
+   */
   requireCollected(): Promise<string[]>;
 }
 
@@ -39,6 +42,7 @@ export async function makeBucketSite(
   const site = stack.use(await makeSite(options));
   const env = { ...bucket.env, AWS_ENDPOINT_URL_S3: s3.endpoint };
   const proven = new Set<string>();
+  const restored = new Set<string>();
   const calm = (args: readonly string[], now?: () => number) =>
     site.inside(args, { env: bucket.env, ...(now === undefined ? {} : { now }) });
 
@@ -56,7 +60,6 @@ export async function makeBucketSite(
       const { code, stderr } = await calm(["backup", "verify", id, "--where=s3"]);
       assert.equal(code, 0, stderr);
       proven.add(id);
-      if (id === ids[0]) await restore(bucket, id);
     }
     return ids;
   }
@@ -72,6 +75,11 @@ export async function makeBucketSite(
     requireSound,
     async requireCollected() {
       const ids = await requireSound();
+      const [newest] = ids;
+      if (newest !== undefined && !restored.has(newest)) {
+        await restore(bucket, newest);
+        restored.add(newest);
+      }
       const { code, stderr } = await calm(["backup", "gc"], () => Date.now() + 2 * DAY);
       assert.equal(code, 0, stderr);
       assert.deepEqual(await listed(), ids);

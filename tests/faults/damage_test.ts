@@ -146,7 +146,7 @@ Deno.test({
       await forgetResults(site);
       const path = join(site.backups, `${id}.manifest.json`);
       const text = await Deno.readTextFile(path);
-      const meant = JSON.stringify(JSON.parse(text));
+      const { checksum: _, ...meant } = JSON.parse(text);
       let unreadable = 0;
       for (let time = 0; time < 400; time++) {
         const at = chance.below(text.length);
@@ -158,9 +158,10 @@ Deno.test({
           assert(listed.includes(other), where);
           if (listed.includes(id)) {
             const now = await Deno.readTextFile(path);
-            assert.equal(
-              JSON.stringify(JSON.parse(now)),
-              meant,
+            // The name of the checksum may have changed, and nothing else.
+            assert.deepEqual(
+              { ...JSON.parse(now), ...meant },
+              JSON.parse(now),
               `${where}: ${now.slice(at - 20, at + 20)}`,
             );
             return;

@@ -13,7 +13,11 @@ export interface Shim extends AsyncDisposable {
   env(fault: string): Readonly<Record<string, string>>;
   /** A dump that is held after some bytes, by default in its middle, until it is let go. */
   hold(bytes?: number): Hold;
-  /** The same for a fault of the test's own, which tells that it is reached, and waits. */
+  /**
+   * The same for a fault of the test's own, which tells that it is reached, and waits. Beside
+   * `FAULT` there are `FAULT_GLOBALS`, for pg_dumpall, and `FAULT_VERSION`, which comes before
+   * anything is dumped or counted.
+   */
   holdAt(fault: (flag: string) => Readonly<Record<string, string>>): Hold;
 }
 
@@ -96,7 +100,8 @@ real='${real}'
 args=("$@")
 for word in "$@"; do
   case $word in
-    --version | --host=/nowhere) exec "$real" "$@" ;;
+    --version) eval "\${FAULT_VERSION:-}"; exec "$real" "$@" ;;
+    --host=/nowhere) exec "$real" "$@" ;;
     --file=*) directory=\${word#--file=} ;;
   esac
 done
