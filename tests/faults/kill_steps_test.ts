@@ -91,7 +91,7 @@ const STEPS: readonly Step[] = [
   },
   {
     name: "when all of a directory is written",
-    files: [".dir.partial/blobs.toc", ".dir.partial/toc.dat", ".started.json"],
+    files: [".dir.partial/toc.dat", ".started.json"],
     reach: ({ shim, start }) =>
       reachBy(
         shim.holdAt((flag) => shim.env(`whole; ${holdHere(flag)}`)),
@@ -101,7 +101,7 @@ const STEPS: readonly Step[] = [
   ...["custom", "directory"].map((format): Step => ({
     name: `while roles are written, ${format}`,
     files: [
-      ...format === "custom" ? [".dump"] : [".dir/blobs.toc", ".dir/toc.dat"],
+      ...format === "custom" ? [".dump"] : [".dir/toc.dat"],
       ".globals.sql.partial",
       ".started.json",
     ],

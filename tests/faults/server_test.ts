@@ -31,9 +31,9 @@ const BLOWS: readonly Blow[] = [
     name: "pg_dump's session is ended",
     whom: "dump",
     code: 1,
+    // A session that is sending has no way to say why it ends.
     told:
-      // libpq meets the server's last words or the closed connection, whichever comes first.
-      /^\[ERROR\] Cannot back up: pg_dump failed: .*\n?.*(terminating connection due to administrator command|server closed the connection)/m,
+      /^\[ERROR\] Cannot back up: pg_dump failed: .*\n?.*(terminating connection due to administrator command|server closed the connection unexpectedly)/m,
   },
   { name: "the session with the lock is ended", whom: "lock", code: 5, told: LOST },
   {

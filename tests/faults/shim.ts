@@ -34,8 +34,8 @@ export function holdHere(flag: string): string {
   return `: >"${flag}.reached"; until [ -e "${flag}" ]; do sleep 0.01; done`;
 }
 
-/** Where {@link ROWS} are half dumped, in every format. */
-const MIDDLE = 100_000;
+/** So early that the rest does not fit the pipe, and pg_dump waits for it, however it compresses. */
+const MIDDLE = 20_000;
 
 /**
  * What a fault is written with, in bash. `$directory` is where a dump in the directory format goes,

@@ -3,6 +3,7 @@
  * listed can be restored, what was good is still there, and `backup gc` leaves nothing else.
  */
 import assert from "assert";
+import { statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { type Host, systemHost } from "../../core/host.ts";
 import { run as runInside } from "../../core/run.ts";
@@ -209,9 +210,13 @@ export async function makeSite(options: SiteOptions = {}): Promise<Site> {
   };
 }
 
-/** In memory where that can be had: every file is brought to the disk, again and again. */
+/** Bytes that must be free in memory: sites are small, and there are several at a time. */
+const MEMORY_NEEDED = 1024 ** 3;
+
+/** In memory where there is plenty: every file is brought to the disk, again and again. */
 async function makeDirectory(): Promise<string> {
-  const memory = await Deno.stat("/dev/shm").then(() => ({ dir: "/dev/shm" }), () => ({}));
+  const { bavail, bsize } = await statfs("/dev/shm").catch(() => ({ bavail: 0, bsize: 0 }));
+  const memory = bavail * bsize >= MEMORY_NEEDED ? { dir: "/dev/shm" } : {};
   return await Deno.makeTempDir({ prefix: "observatory-fault-", ...memory });
 }
 
