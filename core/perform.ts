@@ -3,6 +3,7 @@ import {
   type CommandCall,
   type Context,
   OperationError,
+  type Plan,
   type Plugin,
   type Plugins,
   type Result,
@@ -144,17 +145,19 @@ async function tellAndConfirm(
   const { force, confirm }: HostFlagValues = input.hostFlags;
   const asks = run.host.interactive && nested !== true;
   try {
-    const told = await command.plan?.(context, input);
+    const planned = await command.plan?.(context, input) ?? "";
+    const plan: Plan = typeof planned === "string" ? { text: planned } : planned;
     // Who is asked must see what the question is about, however quiet the run is.
-    const level = asks && force !== true && confirm === undefined ? "error" : "info";
-    if (told !== undefined) run.log.note(told, level);
-    if (dryRun) return;
+    const destroys = plan.destroys !== false;
+    const level = destroys && asks && force !== true && confirm === undefined ? "error" : "info";
+    if (plan.text !== "") run.log.note(plan.text, level);
+    if (dryRun || !destroys) return;
     const { confirmDestruction } = await import("./confirm.ts");
     const { database, host: server, port } = context.db.target;
     await confirmDestruction({
       command: path,
       ...(words === undefined ? {} : { words }),
-      database,
+      database: plan.database ?? database,
       server: `${server}:${port}`,
       force: force === true,
       confirm,

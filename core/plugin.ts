@@ -165,10 +165,20 @@ export interface Command<F extends Flags = Flags, A extends Arguments = Argument
    * Tells what a `destroy` command is about to do, on stderr before its confirmation is asked for.
    * Its context is read-only; what it throws stops the command. Under `--dry-run` it is shown too.
    *
-   * @returns lines for people
+   * @returns lines for people; a `Plan` from built-ins alone
    */
-  plan?(ctx: Context, input: Input<F, A>): Promise<string>;
+  plan?(ctx: Context, input: Input<F, A>): Promise<string | Plan>;
   run(ctx: Context, input: Input<F, A>): Promise<Result>;
+}
+
+/** What a `destroy` command is about to do with what it was given. */
+export interface Plan {
+  /** Lines for people; nothing is told when it is empty. */
+  readonly text: string;
+  /** The database whose name confirms it; by default the target. */
+  readonly database?: string;
+  /** Whether anything that is there is lost, as is assumed; else no confirmation is needed. */
+  readonly destroys?: boolean;
 }
 
 /**

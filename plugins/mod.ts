@@ -6,6 +6,7 @@ import migrate from "./migrate/mod.ts";
 import plugin from "./plugin/mod.ts";
 import query from "./query/mod.ts";
 import reset from "./reset/mod.ts";
+import restore from "./restore/mod.ts";
 import seed from "./seed/mod.ts";
 import verify from "./verify/mod.ts";
 
@@ -15,6 +16,7 @@ export const builtIns: readonly Plugin[] = [
   seed,
   reset,
   backup,
+  restore,
   query,
   verify,
   plugin,

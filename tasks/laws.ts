@@ -211,8 +211,8 @@ function isOwn(path: string, specifier: string): boolean {
   const target = join(dirname(path), specifier);
   if (target === "core/plugin.ts") return true;
   const [, folder] = path.split("/");
-  // What several built-ins do with SQL files and with backups stands in folders that are no plugins.
-  if (target.startsWith("plugins/sql/") || target.startsWith("plugins/repository/")) return true;
+  // What several built-ins do with SQL files, backups and databases stands in folders that are no plugins.
+  if (/^plugins\/(sql|repository|database)\//.test(target)) return true;
   // The list of built-ins imports each of them.
   if (path === "plugins/mod.ts") return /^plugins\/[^/]+\/mod\.ts$/.test(target);
   return target.startsWith(`plugins/${folder}/`);

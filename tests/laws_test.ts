@@ -108,6 +108,7 @@ Deno.test("laws: a built-in imports the contract, its own files and Node's modul
       'import { text } from "../migrate/text.ts";',
       'import { scanSql } from "../sql/scanner.ts";',
       'import type { Manifest } from "../repository/manifest.ts";',
+      'import { inspectDatabase } from "../database/inspection.ts";',
       'await import("./apply.ts");',
     ]
   ) assert.deepEqual(findings("plugins/migrate/apply.ts", text), [], text);

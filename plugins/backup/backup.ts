@@ -3,8 +3,8 @@ import { type Context, OperationError, type Result } from "../../core/plugin.ts"
 import type { Store } from "../repository/store.ts";
 import { type Bucket, openBucket, requireBucket } from "./bucket.ts";
 import { defaultCompression, requireCompression } from "./compression.ts";
-import { listTables } from "./counts.ts";
-import { readInventory } from "./inventory.ts";
+import { listTables } from "../repository/counts.ts";
+import { readInventory } from "../repository/inventory.ts";
 import { aloneInDatabase } from "./locks.ts";
 import { type Made, makeBackup } from "./make.ts";
 import type { BackupOptions } from "./options.ts";

@@ -11,7 +11,7 @@ import {
   type DumpListener,
   type DumpMessages,
   readLines,
-} from "./pg_dump_messages.ts";
+} from "../repository/client_messages.ts";
 
 /** How many lines beside the first error are shown. */
 const EXCERPT_LINES = 20;

@@ -1,6 +1,6 @@
 /** What TimescaleDB knows of tables: which are hypertables, and where their rows are. */
 import { OperationError, type Session } from "../../core/plugin.ts";
-import { oids, quoted, type Relation } from "./relation.ts";
+import { oids, quoted, type Relation } from "../repository/relation.ts";
 
 /** The hypertables and continuous aggregates of a database; neither without TimescaleDB. */
 export interface Hypertables {

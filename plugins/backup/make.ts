@@ -5,11 +5,11 @@ import { type Manifest, MANIFEST_SCHEMA, MANIFEST_SUFFIX } from "../repository/m
 import { sealed } from "../repository/read_manifest.ts";
 import { restoreByHand } from "./by_hand.ts";
 import { type Compression, defaultCompression, requireCompression } from "./compression.ts";
-import { type CountedTable, countRows, listTables } from "./counts.ts";
-import { type Inventory, readInventory, readMigrations } from "./inventory.ts";
+import { type CountedTable, countRows, listTables } from "../repository/counts.ts";
+import { type Inventory, readInventory, readMigrations } from "../repository/inventory.ts";
 import type { BackupOptions } from "./options.ts";
 import type { Places } from "./backup.ts";
-import { worthTelling } from "./pg_dump_messages.ts";
+import { worthTelling } from "../repository/client_messages.ts";
 import { createDumpProgress } from "./progress.ts";
 import { reserve } from "./reservation.ts";
 import { type Resolved, resolveSelection } from "./selection.ts";

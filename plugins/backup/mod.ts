@@ -1,12 +1,11 @@
-/** Backups: made, listed, looked after and verified. */
+/** Backups: made, listed and looked after. */
 import { definePlugin } from "../../core/plugin.ts";
 import { catalogueCommands } from "./catalogue_commands.ts";
 import { backup } from "./command.ts";
-import { verify } from "./verify_command.ts";
 
 export default definePlugin({
   name: "backup",
   api: 1,
   summary: "Backups that are whole or do not exist",
-  commands: { "backup": backup, ...catalogueCommands, "backup verify": verify },
+  commands: { "backup": backup, ...catalogueCommands },
 });

@@ -2,8 +2,8 @@
 import { OperationError } from "../../core/plugin.ts";
 import type { BackupFormat, BackupKind } from "../repository/manifest.ts";
 import { type Compression, readCompression } from "./compression.ts";
-import type { Fingerprint } from "./counts.ts";
-import { readPattern, splitPatterns } from "./pattern.ts";
+import type { Fingerprint } from "../repository/counts.ts";
+import { readPattern, splitPatterns } from "../repository/pattern.ts";
 
 /** The values of the flags of `backup`. */
 export interface BackupFlags {

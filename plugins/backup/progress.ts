@@ -1,6 +1,6 @@
 /** How far a dump is, guessed from the sizes of the tables that are done. */
 import type { Context } from "../../core/plugin.ts";
-import type { CountedTable } from "./counts.ts";
+import type { CountedTable } from "../repository/counts.ts";
 
 /** Follows one dump. */
 export interface DumpProgress {

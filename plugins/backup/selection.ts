@@ -2,9 +2,9 @@
 import { OperationError, type Session } from "../../core/plugin.ts";
 import { identifier } from "../sql/names.ts";
 import { compressedChunks, readHypertables, refuseCompressed } from "./hypertables.ts";
-import { oids, quoted, type Relation } from "./relation.ts";
+import { oids, quoted, type Relation } from "../repository/relation.ts";
 import type { Selection } from "../repository/manifest.ts";
-import { readPattern, type TablePattern } from "./pattern.ts";
+import { readPattern, type TablePattern } from "../repository/pattern.ts";
 
 /** What was asked for, as it was given. */
 export interface Wanted {

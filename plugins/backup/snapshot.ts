@@ -1,6 +1,6 @@
 /** The snapshot that a dump and the counts beside it share. */
 import { type Context, DatabaseError, OperationError, type Session } from "../../core/plugin.ts";
-import { TEXT_SETTINGS } from "./counts.ts";
+import { TEXT_SETTINGS } from "../repository/counts.ts";
 
 /** A transaction that holds a snapshot for others. */
 export interface Snapshot {

@@ -1,8 +1,8 @@
 /** What is to be said of a backup before it is made, since something of it will be missing. */
 import type { Session } from "../../core/plugin.ts";
 import type { Timescale } from "../repository/manifest.ts";
-import type { Counted } from "./counts.ts";
-import type { Inventory } from "./inventory.ts";
+import type { Counted } from "../repository/counts.ts";
+import type { Inventory } from "../repository/inventory.ts";
 import type { BackupOptions } from "./options.ts";
 import type { Resolved } from "./selection.ts";
 

@@ -7,7 +7,7 @@ import { checkDump } from "./checking.ts";
 import { type Dump, type DumpCall, startDump } from "./dump.ts";
 import type { Prepared } from "./make.ts";
 import { dumpSuffix } from "./options.ts";
-import type { DumpMessages } from "./pg_dump_messages.ts";
+import type { DumpMessages } from "../repository/client_messages.ts";
 import type { DumpProgress } from "./progress.ts";
 
 /** What was written. */

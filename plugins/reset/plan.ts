@@ -1,7 +1,12 @@
 /** What a reset would lose and do, and what stands against it; nothing here changes anything. */
 import { type Context, OperationError } from "../../core/plugin.ts";
 import { identifier } from "../sql/names.ts";
-import { type DatabaseFacts, inspectDatabase, inspectRights, type Rights } from "./inspection.ts";
+import {
+  type DatabaseFacts,
+  inspectDatabase,
+  inspectRights,
+  type Rights,
+} from "../database/inspection.ts";
 
 /** What is asked for. */
 export interface ResetOptions {

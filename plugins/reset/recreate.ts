@@ -7,9 +7,10 @@ import {
   fits,
   privilegeStatements,
   settingStatements,
-} from "./definition.ts";
+} from "../database/definition.ts";
+import { IN_USE, renaming, startWorkers, terminate, whileInUse } from "../database/changes.ts";
 import { identifier, literal } from "../sql/names.ts";
-import { type DatabaseFacts, inspectDatabase } from "./inspection.ts";
+import { type DatabaseFacts, inspectDatabase } from "../database/inspection.ts";
 
 /** What became of the old database, as far as it got. */
 export interface Recreation {
@@ -65,7 +66,7 @@ export async function recreate(
     throw error;
   }
   log.info(`Created database "${database}"`);
-  await startWorkers(context);
+  await startWorkers(context, database);
 }
 
 /** Takes up a reset that was killed between the drop and the renaming, if there was one. */
@@ -80,7 +81,7 @@ export async function takeUp(
   refuseForeign(leftover, database);
   context.log.info(`Taking up the reset that was broken off: "${temporary}" becomes "${database}"`);
   await takeName(context, session, { database, temporary, comment: undefined });
-  await startWorkers(context);
+  await startWorkers(context, database);
 }
 
 function refuseForeign(leftover: DatabaseFacts, database: string): void {
@@ -148,32 +149,6 @@ async function attempt<T>({ name }: DatabaseFacts, work: () => Promise<T>): Prom
   }
 }
 
-const IN_USE = "55006";
-const ATTEMPTS = 10;
-
-/**
- * Tries again what the server refuses while somebody is connected: a background worker in the
- * template, such as TimescaleDB's, comes and goes.
- *
- * @param between what is done before each further attempt
- */
-async function whileInUse<T>(
-  { sleep }: Context,
-  work: () => Promise<T>,
-  between: () => Promise<void> = () => Promise.resolve(),
-): Promise<T> {
-  for (let attempt = 1;; attempt++) {
-    try {
-      return await work();
-    } catch (error) {
-      const inUse = error instanceof DatabaseError && error.server.sqlstate === IN_USE;
-      if (!inUse || attempt === ATTEMPTS) throw error;
-      await between();
-      await sleep(100 * attempt);
-    }
-  }
-}
-
 /** Terminates, drops and renames; somebody may connect in between, so it is tried again. */
 async function replace(
   context: Context,
@@ -222,21 +197,6 @@ async function dropAndRename(session: Session, steps: readonly string[]): Promis
   }
 }
 
-/** @returns how many sessions were told to end */
-async function terminate(session: Session, database: string): Promise<number> {
-  const { rows: [row] } = await session.query<{ count: number }>(
-    `SELECT count(*) FILTER (WHERE pg_catalog.pg_terminate_backend(pid))::int AS count
-     FROM pg_catalog.pg_stat_activity
-     WHERE datname = $1 AND pid <> pg_catalog.pg_backend_pid() AND backend_type = 'client backend'`,
-    [database],
-  );
-  return row?.count ?? 0;
-}
-
-function renaming(from: string, to: string): string {
-  return `ALTER DATABASE ${identifier(from)} RENAME TO ${identifier(to)}`;
-}
-
 function cannotDrop(database: string, error: DatabaseError): OperationError {
   const { message, sqlstate, detail } = error.server;
   return new OperationError(
@@ -273,23 +233,4 @@ async function takeName(
   };
   await whileInUse(context, () => session.query(renaming(temporary, database)), endWorkers);
   await session.query(commentStatement(database, comment));
-}
-
-/**
- * TimescaleDB ends its background workers in a database that is renamed, and starts them by itself
- * only where the extension is created: what came from the template would compress and drop nothing.
- */
-async function startWorkers({ db }: Context): Promise<void> {
-  const session = await db.session({ notices: "drop" });
-  try {
-    const { rows: [found] } = await session.query<{ name: string }>(
-      `SELECT p.oid::regproc::text AS name FROM pg_catalog.pg_proc p
-         JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-       WHERE p.proname = 'start_background_workers' AND p.pronargs = 0
-         AND n.nspname IN ('_timescaledb_functions', '_timescaledb_internal')`,
-    );
-    if (found !== undefined) await session.query(`SELECT ${found.name}()`);
-  } finally {
-    await session.close();
-  }
 }

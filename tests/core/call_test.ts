@@ -1,5 +1,11 @@
 import assert from "assert";
-import { command, type CommandCall, OperationError, type Plugin } from "../../core/plugin.ts";
+import {
+  command,
+  type CommandCall,
+  OperationError,
+  type Plan,
+  type Plugin,
+} from "../../core/plugin.ts";
 import { run } from "../../core/run.ts";
 import { fakeHost, type FakeMachine } from "../../core/testing.ts";
 
@@ -161,7 +167,7 @@ Deno.test("ctx.run: no confirmation is inherited, and nobody is asked for one", 
 });
 
 /** A destroying command with a plan. */
-function planned(plan: () => Promise<string>): Plugin {
+function planned(plan: () => Promise<string | Plan>): Plugin {
   return {
     name: "planned",
     api: 1,
@@ -198,6 +204,24 @@ Deno.test("plan: under --dry-run it is told and nobody is asked; --quiet keeps i
   const quiet = fakeHost();
   assert.equal(await run(["raze", "--force", "--quiet"], quiet, { plugins: [told] }), 0);
   assert.deepEqual(quiet.written, { stdout: "Razed\n", stderr: "" });
+});
+
+Deno.test("plan: one that loses nothing is not confirmed, and one of another database by its name", async () => {
+  const harmless = planned(() => Promise.resolve({ text: "", destroys: false }));
+  const host = fakeHost({ env: { ENVIRONMENT: "production" } });
+  assert.equal(await run(["raze"], host, { plugins: [harmless] }), 0);
+  assert.deepEqual(host.written, { stdout: "Razed\n", stderr: "" });
+  const elsewhere = planned(() => Promise.resolve({ text: "Razes", database: "copy" }));
+  const target = fakeHost({ env: { NO_COLOR: "1" } });
+  assert.equal(
+    await run(["raze", "--confirm", "llm_observatory"], target, { plugins: [elsewhere] }),
+    4,
+  );
+  assert.match(target.written.stderr, /the database is "copy"/);
+  assert.equal(
+    await run(["raze", "--confirm", "copy"], fakeHost(), { plugins: [elsewhere] }),
+    0,
+  );
 });
 
 Deno.test("call: commands that run each other without end are stopped, and so are hooks", async () => {

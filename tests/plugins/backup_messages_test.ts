@@ -4,7 +4,7 @@ import {
   createDumpMessages,
   readLines,
   worthTelling,
-} from "../../plugins/backup/pg_dump_messages.ts";
+} from "../../plugins/repository/client_messages.ts";
 
 function sorted(text: string) {
   const tables: string[] = [];

@@ -1,7 +1,7 @@
 /** Patterns of tables: what they are resolved to is what pg_dump itself would dump. */
 import assert from "assert";
-import { listTables } from "../../plugins/backup/counts.ts";
-import { splitPatterns } from "../../plugins/backup/pattern.ts";
+import { listTables } from "../../plugins/repository/counts.ts";
+import { splitPatterns } from "../../plugins/repository/pattern.ts";
 import { type Resolved, resolveSelection } from "../../plugins/backup/selection.ts";
 import { backupProject, contentsOf, restored } from "../backup_project.ts";
 import { runClient } from "../client_majors.ts";

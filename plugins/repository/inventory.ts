@@ -1,12 +1,6 @@
 /** What a backup's manifest tells of its database, all from the dump's own snapshot. */
 import type { Session } from "../../core/plugin.ts";
-import type {
-  Extension,
-  Migrations,
-  SequenceFacts,
-  Source,
-  Timescale,
-} from "../repository/manifest.ts";
+import type { Extension, Migrations, SequenceFacts, Source, Timescale } from "./manifest.ts";
 
 /** The facts that need no reading of rows. */
 export interface Inventory {

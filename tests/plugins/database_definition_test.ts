@@ -4,9 +4,9 @@ import {
   listElements,
   privilegeStatements,
   settingStatements,
-} from "../../plugins/reset/definition.ts";
+} from "../../plugins/database/definition.ts";
 import { identifier, literal } from "../../plugins/sql/names.ts";
-import type { DatabaseFacts, Privilege } from "../../plugins/reset/inspection.ts";
+import type { DatabaseFacts, Privilege } from "../../plugins/database/inspection.ts";
 import { byteText } from "../../plugins/reset/plan.ts";
 import { temporaryName } from "../../plugins/reset/recreate.ts";
 

@@ -1,6 +1,6 @@
 /** The rows of every table in a backup, counted in the dump's own snapshot. */
 import { type Context, DatabaseError, OperationError, type Session } from "../../core/plugin.ts";
-import type { TableFacts } from "../repository/manifest.ts";
+import type { TableFacts } from "./manifest.ts";
 import { identifier } from "../sql/names.ts";
 
 /** What is found out of each table: nothing, its rows, or a fingerprint of their contents too. */
