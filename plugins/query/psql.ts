@@ -5,7 +5,8 @@ import {
   OperationError,
   type ProgramExit,
 } from "../../core/plugin.ts";
-import type { Complaint, Complaints } from "./psql_messages.ts";
+import type { Complaint, Complaints } from "../sql/psql_messages.ts";
+import { restrictSince } from "../sql/restrict.ts";
 
 /** psql's exit codes (PostgreSQL documentation, "psql", "Exit Status"). */
 const FATAL = 1;
@@ -114,36 +115,18 @@ function lostHint(left: string | undefined): string | undefined {
     : "Whether the last statement or COMMIT was done is not known: look before running it again";
 }
 
-/** The first minors of each major that know `\restrict` (PostgreSQL's release notes of August 2025). */
-const RESTRICT_SINCE: ReadonlyMap<number, number> = new Map([
-  [13, 22],
-  [14, 19],
-  [15, 14],
-  [16, 10],
-  [17, 6],
-]);
-
-/** Whether this psql knows `\restrict`, with which plain dumps have begun since August 2025. */
-export function knowsRestrict({ version, major }: Pick<ClientTool, "version" | "major">): boolean {
-  if (major > 17) return true;
-  const since = RESTRICT_SINCE.get(major);
-  const minor = Number(/^\d+\.(\d+)/.exec(version)?.[1] ?? NaN);
-  return since !== undefined && minor >= since;
-}
-
 /** The refusal of a plain dump that this psql is too old for. */
-export function outdatedError(what: string, { version, major, path }: ClientTool): OperationError {
-  const since = RESTRICT_SINCE.get(major);
-  const needed = since === undefined ? "17.6" : `${major}.${since}`;
+export function outdatedError(what: string, psql: ClientTool): OperationError {
+  const { version, path } = psql;
+  const since = restrictSince(psql);
   return new OperationError(
     `Cannot run ${what}: it is a dump that begins with \\restrict, which psql ${version} does not know`,
     {
       kind: "refused",
       code: "psql_outdated",
-      hint: `Bring the package postgresql-client-${
-        since === undefined ? 17 : major
-      } to ${needed} or newer; do not strip the line, it keeps the dump's data from being run as commands of psql`,
-      details: { found: version, path, needed },
+      hint:
+        `Bring the package postgresql-client-${since.major} to ${since.version} or newer; do not strip the line, it keeps the dump's data from being run as commands of psql`,
+      details: { found: version, path, needed: since.version },
     },
   );
 }

@@ -7,7 +7,7 @@ import {
   hasTerminal,
   readOnlyVariables,
 } from "./psql.ts";
-import { readComplaints, tellIgnored } from "./psql_messages.ts";
+import { readComplaints, tellIgnored } from "../sql/psql_messages.ts";
 
 /** How the shell is opened. */
 export interface ShellOptions {

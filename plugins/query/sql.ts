@@ -14,7 +14,7 @@ import {
   outdatedError,
   readOnlyVariables,
 } from "./psql.ts";
-import { type Complaints, readComplaints, tellIgnored } from "./psql_messages.ts";
+import { type Complaints, readComplaints, tellIgnored } from "../sql/psql_messages.ts";
 import { examineFiles, findFiles } from "./sql_files.ts";
 
 /** How files are run. */

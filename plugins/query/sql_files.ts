@@ -1,6 +1,7 @@
 /** The files of `sql`: where they are found, and what psql must not be given. */
 import { type ClientTool, type Context, OperationError } from "../../core/plugin.ts";
-import { knowsRestrict, outdatedError } from "./psql.ts";
+import { knowsRestrict } from "../sql/restrict.ts";
+import { outdatedError } from "./psql.ts";
 
 /** One file that psql is to run. */
 export interface SqlFile {

@@ -1,5 +1,5 @@
 import assert from "assert";
-import { type Complaints, readComplaints, tellIgnored } from "../../plugins/query/psql_messages.ts";
+import { type Complaints, readComplaints, tellIgnored } from "../../plugins/sql/psql_messages.ts";
 
 /** Reads the text in pieces of one size, as psql may write it. */
 async function read(

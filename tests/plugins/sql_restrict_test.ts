@@ -1,5 +1,5 @@
 import assert from "assert";
-import { knowsRestrict } from "../../plugins/query/psql.ts";
+import { knowsRestrict } from "../../plugins/sql/restrict.ts";
 
 Deno.test("\\restrict: is known since 13.22, 14.19, 15.14, 16.10, 17.6, and in all majors after", () => {
   const known = ["13.22", "13.23", "14.19", "15.14", "15.18", "16.10", "17.6", "17.10", "18.0"];
