@@ -1,5 +1,11 @@
 /** What is done to a database as a whole, while others may be connected to it. */
-import { type Context, DatabaseError, type Session } from "../../core/plugin.ts";
+import {
+  type Context,
+  DatabaseError,
+  type ErrorOptions,
+  OperationError,
+  type Session,
+} from "../../core/plugin.ts";
 import { identifier } from "../sql/names.ts";
 
 /** The SQLSTATE of what is refused while somebody is connected. */
@@ -42,6 +48,32 @@ export async function terminate(session: Session, database: string): Promise<num
     [database],
   );
   return row?.count ?? 0;
+}
+
+/** DROP DATABASE; FORCE ends sessions under the lock that keeps new ones out. */
+export function dropStatement(name: string, serverVersion: number): string {
+  return `DROP DATABASE IF EXISTS ${identifier(name)}${
+    serverVersion >= 130000 ? " WITH (FORCE)" : ""
+  }`;
+}
+
+/**
+ * Words what the server refuses to do with a database as a whole.
+ *
+ * @param what what cannot be done, such as `Cannot drop "shop"`
+ * @param left what has become of the database, such as `it stands as it was`
+ */
+export function refusedByServer(
+  error: DatabaseError,
+  { what, left, ...options }: { what: string; left: string } & Omit<ErrorOptions, "cause">,
+): OperationError {
+  const { message, sqlstate, detail } = error.server;
+  return new OperationError(
+    `${what}: ${message} (SQLSTATE ${sqlstate})${
+      detail === undefined ? "" : `: ${detail}`
+    }; ${left}`,
+    { ...options, details: { sqlstate, server: error.server }, cause: error },
+  );
 }
 
 /** The statement that renames a database. */

@@ -2,6 +2,20 @@
 import { identifier, literal } from "../sql/names.ts";
 import type { DatabaseFacts, Privilege, Setting } from "./inspection.ts";
 
+/** What CREATE DATABASE is told; the provider's default where it is undefined. */
+export type Properties = Pick<
+  DatabaseFacts,
+  | "owner"
+  | "encoding"
+  | "collate"
+  | "ctype"
+  | "provider"
+  | "locale"
+  | "icuRules"
+  | "tablespace"
+  | "connectionLimit"
+>;
+
 /**
  * CREATE DATABASE with the old one's owner, encoding, locale, tablespace and connection limit.
  *
@@ -9,7 +23,7 @@ import type { DatabaseFacts, Privilege, Setting } from "./inspection.ts";
  * @param template the database that is copied
  */
 export function createStatement(
-  facts: DatabaseFacts,
+  facts: Properties,
   { name, template }: { name: string; template: Pick<DatabaseFacts, "name" | "tablespace"> },
 ): string {
   const options = [
@@ -26,7 +40,7 @@ export function createStatement(
   return `CREATE DATABASE ${identifier(name)} ${options.join(" ")}`;
 }
 
-function localeOptions({ provider, locale, icuRules, collate, ctype }: DatabaseFacts): string[] {
+function localeOptions({ provider, locale, icuRules, collate, ctype }: Properties): string[] {
   const libc = [`LC_COLLATE ${literal(collate)}`, `LC_CTYPE ${literal(ctype)}`];
   if (provider === "i") {
     return [
