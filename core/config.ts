@@ -205,8 +205,8 @@ function knownSecrets(sources: readonly Source[], connection: ConnectionConfig):
   return [...secrets].filter((secret) => secret !== "");
 }
 
-/** The passwords of a connection string; of one that cannot be read, whatever may be one. */
-function passwordsOf(text: string): readonly string[] {
+/** The passwords of a connection string as `DATABASE_URL` holds one; of one that cannot be read, whatever may be one. */
+export function passwordsOf(text: string): readonly string[] {
   try {
     return parseConnectionString(text.trim(), "DATABASE_URL").secrets;
   } catch (error) {

@@ -54,6 +54,7 @@ export function createContext(
   let database: RunDatabase | undefined;
   let programs: Promise<Programs> | undefined;
   let clientTools: Promise<ClientTools> | undefined;
+  const others: (() => Promise<void>)[] = [];
   const context: Context = {
     get db(): Database {
       if (options.database === "none") {
@@ -76,6 +77,13 @@ export function createContext(
         inherited: options.inherited,
         held: options.held,
       });
+    },
+    async at(url, { named = "the URL" } = {}) {
+      const { contextAt } = await import("./other_server.ts");
+      const { plugin, wait } = options;
+      const other = await contextAt(context, { run, url, named, plugin, wait });
+      others.push(other.close);
+      return other.context;
     },
     files: host.files,
     log,
@@ -118,6 +126,7 @@ export function createContext(
   return {
     context,
     async close() {
+      await Promise.all(others.map((each) => each()));
       await (await programs)?.close();
       await database?.close();
     },

@@ -464,6 +464,17 @@ function seededRandom(text: string): () => number {
 /** What the host gives to a command or hook for one run. */
 export interface Context {
   readonly db: Database;
+  /**
+   * The same context with the database of another server: its `db`, and what `exec` connects, go
+   * where the URL leads, and nothing that leads to the run's own database counts there. It may write
+   * whatever the command's effect is, unless it is a dry run; it runs no commands. The host closes
+   * it with the run. For built-ins alone: no plugin's context has it.
+   *
+   * @param url a connection string, as `DATABASE_URL` holds one; its database is `db`'s
+   * @param options.named what gave it, for messages, such as `--on`
+   * @throws OperationError of kind `usage` when it cannot be used
+   */
+  at?(url: string, options?: { readonly named?: string }): Promise<Context>;
   readonly files: Files;
   readonly log: Log;
   readonly config: Config;
@@ -615,6 +626,11 @@ export interface ProgramOptions {
    * server at that and at nothing else.
    */
   readonly interrupt?: boolean;
+  /**
+   * Whom it runs as, where this process is root's: PostgreSQL's server refuses to be root's. For
+   * built-ins alone: what a plugin starts has no choice.
+   */
+  readonly user?: { readonly uid: number; readonly gid: number };
 }
 
 /** A program that was started. */

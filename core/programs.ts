@@ -79,6 +79,7 @@ async function exec(
       stderr,
       // What reads from the terminal must be in the group that the terminal belongs to.
       group: !terminal && !(stdin === "inherit" && host.inputIsTerminal),
+      ...(options.user === undefined ? {} : { user: options.user }),
       ...(passwordFile === undefined
         ? {}
         : { secretFile: { variable: "PGPASSFILE", contents: passwordFile } }),

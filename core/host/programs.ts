@@ -47,7 +47,7 @@ function start(
   options: SpawnOptions,
   secretPath: string | undefined,
 ): Deno.ChildProcess {
-  const { stdin, stdout, stderr, secretFile } = options;
+  const { stdin, stdout, stderr, secretFile, user } = options;
   const piped = (way: "stream" | "inherit") => way === "stream" ? "piped" : "inherit";
   return new Deno.Command(path, {
     args: [...options.args],
@@ -62,6 +62,7 @@ function start(
     stdout: piped(stdout),
     stderr: piped(stderr),
     detached: options.group,
+    ...user,
   }).spawn();
 }
 
