@@ -3,8 +3,11 @@ import { join } from "node:path";
 import { measure, type Measurement, ratioOf, report, type Subject } from "./measure.ts";
 import { type Bench, findOnPath } from "./subjects.ts";
 
-/** Pairs of which the first is not counted. */
+/** Pairs that are counted; one before them is not. */
 const ROUNDS = Number(Deno.env.get("BACKUP_ROUNDS") ?? 9);
+/** What of the below is measured, by commas; by default all. */
+const CASES_ASKED = Deno.env.get("BACKUP_CASES")?.split(",");
+const DATA_ASKED = Deno.env.get("BACKUP_DATA")?.split(",");
 const BUCKET = "bench-backups";
 const KEYS = { AWS_ACCESS_KEY_ID: "benchaccess", AWS_SECRET_ACCESS_KEY: "benchsecret123456" };
 
@@ -19,6 +22,26 @@ const DATA: Readonly<Record<string, string>> = {
       ' ms and used ' || (random() * 4000)::int || ' tokens of model gpt-' || g % 5 AS message,
       md5(g::text) AS trace FROM generate_series(1, 4200000) g;
     ALTER TABLE t ADD PRIMARY KEY (id)`,
+};
+
+/** The line's flags, and ours, one run for each list. */
+interface Case {
+  readonly line: string;
+  readonly ours: readonly (readonly string[])[];
+}
+
+const CASES: Readonly<Record<string, Case>> = {
+  "default": { line: "", ours: [[]] },
+  "gzip:1": {
+    line: "-Z1",
+    ours: [["--compression", "gzip:1"], [
+      "--compression",
+      "gzip:1",
+      "--fingerprint",
+      "none",
+    ]],
+  },
+  "none": { line: "-Z0", ours: [["--compression", "none"]] },
 };
 
 /**
@@ -37,15 +60,15 @@ export async function backupSuite(bench: Bench): Promise<void> {
     env,
   }).output();
   if (!made.success) throw new Error(new TextDecoder().decode(made.stderr));
-  for (const [name, sql] of Object.entries(DATA)) {
+  for (const [name, sql] of chosen(DATA, DATA_ASKED)) {
     const database = `bench_backup_${name}`;
     await bench.freshDatabase(database);
     await bench.value(database, sql);
     const size = await bench.value(database, "SELECT pg_database_size(current_database())");
     const url = bench.server.url(database);
     const dump = join(bench.psql, "..", "pg_dump");
-    const shell = (title: string, flags: string): Subject => ({
-      name: title,
+    const line = (flags: string): Subject => ({
+      name: `pg_dump -Fc ${flags} | aws s3 cp -`.replace("  ", " "),
       command: [
         "bash",
         "-c",
@@ -54,8 +77,8 @@ export async function backupSuite(bench: Bench): Promise<void> {
       ],
       env,
     });
-    const ours = (title: string, flags: readonly string[]): Subject => ({
-      name: title,
+    const ours = (flags: readonly string[]): Subject => ({
+      name: ["observatory backup --s3-only", ...flags].join(" "),
       command: [bench.observatory, "backup", "--s3-only", "--no-prune", ...flags],
       env: {
         ...env,
@@ -64,43 +87,45 @@ export async function backupSuite(bench: Bench): Promise<void> {
         AWS_ENDPOINT_URL_S3: s3.url,
       },
     });
-    const measured = await measure([
-      shell("pg_dump -Fc | aws s3 cp -", ""),
-      ours("observatory backup --s3-only", []),
-      shell("pg_dump -Fc -Z1 | aws s3 cp -", "-Z1"),
-      ours("observatory backup, gzip:1", ["--compression", "gzip:1"]),
-      shell("pg_dump -Fc -Z0 | aws s3 cp -", "-Z0"),
-      ours("observatory backup, not compressed", ["--compression", "none"]),
-      {
-        name: "pg_dump -Fc -Z1 > /dev/null",
-        command: ["bash", "-c", `${dump} -Fc -Z1 -d '${url}' > /dev/null`],
+    for (const [title, each] of chosen(CASES, CASES_ASKED)) {
+      const floor: Subject = {
+        name: `pg_dump -Fc ${each.line} > /dev/null`.replace("  ", " "),
+        command: ["bash", "-c", `${dump} -Fc ${each.line} -d '${url}' > /dev/null`],
         env,
-      },
-    ], ROUNDS);
-    report(
-      `A backup of ${
-        (Number(size) / 1e6).toFixed(0)
-      } MB of ${name} to S3 (limits: 1.00 × the line ` +
-        "by default, 1.05 × at equal settings, 128 MiB)",
-      measured,
-      notes(measured),
-    );
+      };
+      const measured = await measure([line(each.line), ...each.ours.map(ours), floor], ROUNDS);
+      report(
+        `A backup of ${(Number(size) / 1e6).toFixed(0)} MB of ${name} to S3, ${title} (limits: ` +
+          "1.00 × the line by default, 1.05 × at equal settings, 128 MiB)",
+        measured,
+        notes(measured),
+      );
+    }
     await bench.freshDatabase(database);
   }
 }
 
-function notes(measured: readonly Measurement[]): string[] {
-  const pair = (title: string, at: number) => {
-    const [line, ours] = measured.slice(at, at + 2);
-    if (line === undefined || ours === undefined) return "";
-    const { median, low, high } = ratioOf(ours, line);
-    return `${title}: ${median.toFixed(3)} (95 %: ${low.toFixed(3)} to ${high.toFixed(3)})`;
-  };
-  return [
-    pair("By default", 0),
-    pair("At gzip 1", 2),
-    pair("Not compressed", 4),
-  ];
+function chosen<T>(
+  all: Readonly<Record<string, T>>,
+  asked: readonly string[] = Object.keys(all),
+): [name: string, value: T][] {
+  return asked.map((name) => {
+    const value = all[name];
+    if (value === undefined) {
+      throw new Error(`There is no "${name}" in it, but ${Object.keys(all).join(", ")}`);
+    }
+    return [name, value];
+  });
+}
+
+function notes([line, ...others]: readonly Measurement[]): string[] {
+  if (line === undefined) return [];
+  return others.map((each) => {
+    const { median, low, high } = ratioOf(each, line);
+    return `${each.name}: ${median.toFixed(3)} × the line (95 %: ${low.toFixed(3)} to ${
+      high.toFixed(3)
+    })`;
+  });
 }
 
 async function startGateway(

@@ -97,7 +97,7 @@ export interface SpawnOptions {
 
 /** A program that was started. */
 export interface SpawnedProgram {
-  /** What it writes; empty where that is inherited. */
+  /** What it writes; empty where that is inherited. A byte stream on a real machine. */
   readonly stdout: ReadableStream<Uint8Array>;
   readonly stderr: ReadableStream<Uint8Array>;
   /** Settles when it has ended. */
@@ -109,6 +109,8 @@ export interface SpawnedProgram {
   readonly fed: Promise<void>;
   /** Sends a signal; none when it has ended. */
   kill(signal: EndingSignal | "SIGKILL"): void;
+  /** Has the pipe of its output hold more, where the system can; tells whether it does now. */
+  widen(): boolean;
 }
 
 /** The real machine. */

@@ -9,6 +9,7 @@ import { SignalError } from "./errors.ts";
 import type { EndingSignal, Host, SpawnedProgram } from "./host.ts";
 import { type Log, OperationError, type Program, type ProgramOptions } from "./plugin.ts";
 import type { ConnectionParameters } from "./postgres/connection_parameters.ts";
+import { programOutput } from "./program_output.ts";
 
 /** What programs are started with. */
 export interface ProgramsOptions {
@@ -148,8 +149,8 @@ function supervise(
   // Whoever reads its output first may wait for this later.
   over.catch(() => {});
   return {
-    stdout: guarded(spawned.stdout, { signal, over }),
-    stderr: guarded(spawned.stderr, { signal, over }),
+    stdout: programOutput(spawned.stdout, { signal, over, widen: spawned.widen }),
+    stderr: programOutput(spawned.stderr, { signal, over }),
     exit: over,
     stop: () => stop(),
   };
@@ -168,33 +169,6 @@ async function end(spawned: SpawnedProgram, first: EndingSignal): Promise<void> 
 
 function pause(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
-}
-
-/**
- * What a program writes, as a stream that fails when the program is ended with the run: else what
- * it had written until then would look complete.
- */
-function guarded(
-  stream: ReadableStream<Uint8Array>,
-  { signal, over }: { signal: AbortSignal; over: Promise<unknown> },
-): ReadableStream<Uint8Array> {
-  const reader = stream.getReader();
-  return new ReadableStream({
-    start(controller) {
-      over.catch((error) => {
-        controller.error(error);
-        // What it had started itself may keep the stream open.
-        reader.cancel().catch(() => {});
-      });
-    },
-    async pull(controller) {
-      const { done, value } = await reader.read();
-      if (!done) return controller.enqueue(value);
-      signal.throwIfAborted();
-      controller.close();
-    },
-    cancel: (reason) => reader.cancel(reason),
-  }, { highWaterMark: 0 });
 }
 
 /**

@@ -80,6 +80,7 @@ function start(program: FakeProgram, options: SpawnOptions): SpawnedProgram {
       sent ??= signal;
       stop.abort();
     },
+    widen: () => false,
   };
 }
 

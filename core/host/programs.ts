@@ -2,6 +2,7 @@
 import type { HostPrograms, ProgramFile, SpawnedProgram, SpawnOptions } from "../host.ts";
 import { OperationError, type ProgramExit } from "../plugin.ts";
 import { allowedBits } from "./permissions.ts";
+import { widenOutput } from "./pipe.ts";
 
 const HEAD_BYTES = 256;
 
@@ -39,6 +40,7 @@ export const spawn: HostPrograms["spawn"] = async (path, options) => {
       ? feed(child.stdin, options.stdin, exit)
       : Promise.resolve(),
     kill: killer(child, { exit, group: options.group }),
+    widen: () => options.stdout === "stream" && widenOutput(child.pid),
   };
 };
 

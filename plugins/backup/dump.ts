@@ -5,7 +5,7 @@ import {
   OperationError,
   type ProgramExit,
 } from "../../core/plugin.ts";
-import { passing } from "../repository/chunks.ts";
+import { inBuffer } from "../repository/chunks.ts";
 import {
   createDumpMessages,
   type DumpListener,
@@ -41,8 +41,8 @@ export interface Dump {
   stop(reason: unknown): Promise<void>;
 }
 
-/** What is less than this is read from a pipe that is nearly empty. */
-const SMALL_BYTES = 32_768;
+/** Bytes of what its output is read into. */
+const BUFFER_BYTES = 262_144;
 
 /** Starts pg_dump or pg_dumpall. */
 export async function startDump(ctx: Context, call: DumpCall): Promise<Dump> {
@@ -70,15 +70,11 @@ export async function startDump(ctx: Context, call: DumpCall): Promise<Dump> {
   async function* output(): AsyncGenerator<Uint8Array> {
     let ended = false;
     try {
-      for await (const chunk of passing(program.stdout)) {
-        const small = chunk.byteLength < SMALL_BYTES;
+      for await (const chunk of inBuffer(program.stdout, BUFFER_BYTES)) {
         watchdog.rest();
         yield chunk;
         watchdog.alive();
         if (stopped !== undefined) throw stopped.reason;
-        // A pg_dump that compresses writes 4 KiB at a time. Left alone for a moment the pipe fills, and
-        // a few large reads take a fraction of what many small ones do.
-        if (small) await ctx.sleep(1);
       }
       const exit = await program.exit;
       await told;

@@ -1,6 +1,6 @@
 /** Where a dump's bytes go: into a file, into a bucket from that file, or into a bucket alone. */
 import { type Files, OperationError } from "../../core/plugin.ts";
-import { hashParts, hashWhole } from "../repository/hashing.ts";
+import { hashParts, hashWhole, type WholeHash } from "../repository/hashing.ts";
 import { type FileUpload, type PartedUpload, uploadFile } from "./uploading.ts";
 
 /** What was stored. */
@@ -31,7 +31,11 @@ export interface StoredLocally extends Stored {
 export async function storeLocally(
   files: Files,
   data: AsyncIterable<Uint8Array>,
-  { path, upload }: { readonly path: string; readonly upload: Upload | undefined },
+  { path, upload, whole = hashWhole() }: {
+    readonly path: string;
+    readonly upload: Upload | undefined;
+    readonly whole?: WholeHash | undefined;
+  },
 ): Promise<StoredLocally> {
   const partial = `${path}.partial`;
   const sending = upload && uploadFile(upload.object, async ({ offset, size }) => {
@@ -44,7 +48,6 @@ export async function storeLocally(
       return await files.stream(path, range);
     }
   });
-  const whole = hashWhole();
   const parts = upload && hashParts(upload.partSize);
   async function* passing(): AsyncGenerator<Uint8Array> {
     for await (const chunk of data) {
@@ -89,9 +92,8 @@ export function memoryFor(partSize: number): number {
  */
 export async function storeInBucket(
   data: AsyncIterable<Uint8Array>,
-  { object, partSize }: Upload,
+  { object, partSize, whole = hashWhole() }: Upload & { readonly whole?: WholeHash | undefined },
 ): Promise<Stored> {
-  const whole = hashWhole();
   const parts = hashParts(partSize);
   const buffers = createBuffers(buffersFor(partSize(0)));
   let index = 0;

@@ -1,7 +1,7 @@
 /** The files of a backup that is being made: written, sent, and taken back when it fails. */
 import { type Context, OperationError } from "../../core/plugin.ts";
 import { passing } from "../repository/chunks.ts";
-import { type HashedPart, hashParts, hashWhole } from "../repository/hashing.ts";
+import { type HashedPart, hashParts, hashWhole, type WholeHash } from "../repository/hashing.ts";
 import type { StoredFile } from "../repository/manifest.ts";
 import type { PlainCheck } from "../repository/plain_dump.ts";
 import type { Bucket } from "./bucket.ts";
@@ -14,12 +14,13 @@ export interface Workspace {
   /**
    * Stores bytes as they come as one file of the backup: on this machine, in the bucket, or both.
    *
-   * @param estimate how many bytes it may have, for the parts of its upload
+   * @param options.estimate how many bytes it may have, for the parts of its upload
+   * @param options.whole of these bytes, where they are hashed already
    */
   store(
     name: string,
     data: AsyncIterable<Uint8Array>,
-    options: { readonly estimate: number },
+    options: { readonly estimate: number; readonly whole?: WholeHash | undefined },
   ): Promise<StoredFile>;
   /**
    * Takes a file that another program has written as one of the backup, and sends it.
@@ -108,7 +109,7 @@ export function createWorkspace(
     }
   }
   return {
-    async store(name, data, { estimate }) {
+    async store(name, data, { estimate, whole }) {
       const upload = bucket && start(bucket, name, estimate);
       if (directory === undefined) {
         if (upload === undefined) throw new Error("A backup has to go somewhere");
@@ -122,7 +123,7 @@ export function createWorkspace(
               "file is written that they could be read from",
           );
         }
-        const stored = await storeInBucket(data, upload);
+        const stored = await storeInBucket(data, { ...upload, whole });
         sending.push({
           name,
           complete: async () => void await object.complete(),
@@ -131,7 +132,11 @@ export function createWorkspace(
         return { name, ...stored };
       }
       const path = `${directory.path}/${name}`;
-      const { upload: file, ...stored } = await storeLocally(ctx.files, data, { path, upload });
+      const { upload: file, ...stored } = await storeLocally(ctx.files, data, {
+        path,
+        upload,
+        whole,
+      });
       paths.push(path);
       if (file !== undefined) sending.push({ name, ...file });
       return { name, ...stored };

@@ -2,6 +2,7 @@
 import type { Context } from "../../core/plugin.ts";
 import type { Manifest, StoredFile } from "../repository/manifest.ts";
 import { copies } from "../repository/chunks.ts";
+import { hashedBefore } from "../repository/hashing.ts";
 import { dumpArguments } from "./call.ts";
 import { checkDump } from "./checking.ts";
 import { type Dump, type DumpCall, startDump } from "./dump.ts";
@@ -74,7 +75,8 @@ async function storeDump(
   // Text may be larger than its table, above all where the table is compressed on the server; what
   // compresses it makes up for that, and the database's size has its indexes in it.
   const estimate = inventory.source.size * (method === "none" ? 4 : 1);
-  const file = await workspace.store(name, data, { estimate });
+  const whole = encrypted ? undefined : hashedBefore(checked.facts);
+  const file = await workspace.store(name, data, { estimate, whole });
   return { files: [file], plaintext: encrypted ? checked.facts() : null };
 }
 

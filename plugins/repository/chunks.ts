@@ -24,3 +24,42 @@ export async function* passing(chunks: AsyncIterable<Uint8Array>): AsyncGenerato
 export async function* copies(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   for await (const chunk of chunks) yield chunk.slice();
 }
+
+/**
+ * Reads a stream into one buffer again and again, where it gives bytes into a buffer; any other gives
+ * its chunks. Each is good until the next one is asked for. Who stops cancels the stream.
+ *
+ * @param size bytes of the buffer
+ */
+export async function* inBuffer(
+  stream: ReadableStream<Uint8Array>,
+  size: number,
+): AsyncGenerator<Uint8Array> {
+  const reader = bufferReader(stream);
+  if (reader === undefined) return yield* passing(stream);
+  let ended = false;
+  try {
+    for (let buffer = new ArrayBuffer(size);;) {
+      const { done, value } = await reader.read(new Uint8Array(buffer));
+      if (done || value === undefined) break;
+      buffer = value.buffer;
+      yield value;
+    }
+    ended = true;
+  } finally {
+    // What the stream fails with has been thrown by the read that met it.
+    if (!ended) await reader.cancel().catch(() => {});
+  }
+}
+
+/** A reader with a buffer of its own; undefined for a stream that is no byte stream. */
+export function bufferReader(
+  stream: ReadableStream<Uint8Array>,
+): ReadableStreamBYOBReader | undefined {
+  try {
+    return stream.getReader({ mode: "byob" });
+  } catch (error) {
+    if (error instanceof TypeError && !stream.locked) return undefined;
+    throw error;
+  }
+}

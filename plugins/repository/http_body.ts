@@ -1,4 +1,5 @@
 /** Sends the body of a request. */
+import { bufferReader } from "./chunks.ts";
 import type { WebRequest } from "./http_client.ts";
 
 /** How a body is sent. */
@@ -67,21 +68,11 @@ interface BodyReader {
 }
 
 function readerOf(stream: ReadableStream<Uint8Array>): BodyReader {
-  const bytes = bytesReader(stream);
-  return bytes === undefined ? chunkReader(stream.getReader()) : bufferReader(bytes);
+  const bytes = bufferReader(stream);
+  return bytes === undefined ? chunkReader(stream.getReader()) : bytesReader(bytes);
 }
 
-/** Undefined for a stream that is no byte stream. */
-function bytesReader(stream: ReadableStream<Uint8Array>): ReadableStreamBYOBReader | undefined {
-  try {
-    return stream.getReader({ mode: "byob" });
-  } catch (error) {
-    if (error instanceof TypeError && !stream.locked) return undefined;
-    throw error;
-  }
-}
-
-function bufferReader(reader: ReadableStreamBYOBReader): BodyReader {
+function bytesReader(reader: ReadableStreamBYOBReader): BodyReader {
   let buffer = new ArrayBuffer(BUFFER_BYTES);
   return {
     async read() {
