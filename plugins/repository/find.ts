@@ -2,7 +2,7 @@
 import { basename, dirname } from "node:path";
 import { type Context, OperationError } from "../../core/plugin.ts";
 import { type Backup, type Catalogue, readCatalogue } from "./catalogue.ts";
-import { listedOf, newestFull, troubleOf } from "./listed.ts";
+import { isOf, listedOf, newestFull, troubleOf } from "./listed.ts";
 import { parseBackupName } from "./names.ts";
 import type { Store } from "./store.ts";
 import { type Places, withStores } from "./stores.ts";
@@ -66,17 +66,23 @@ function requirePlace(stores: readonly Store[], bucket: string | undefined): voi
  * Finds a backup in places that are open.
  *
  * @param wanted.name without a path; undefined for the newest full one of the database
+ * @param wanted.at that one's moment, or a later one; by default now; in milliseconds since 1970
  * @returns as `withBackup` gives
  * @throws OperationError as `withBackup` does
  */
 export async function findIn(
   stores: readonly Store[],
-  { name, database, now }: { name: string | undefined; database: string; now: number },
+  { name, at, database, now }: {
+    name: string | undefined;
+    at?: number | undefined;
+    database: string;
+    now: number;
+  },
 ): Promise<Copies> {
   const catalogues = await Promise.all(stores.map(readCatalogue));
   const where = stores.map(({ title }) => title).join(" and ");
   const id = name === undefined
-    ? latestOf(catalogues, { where, database, now })
+    ? latestOf(catalogues, { where, database, now, at })
     : parseBackupName(name)?.id ?? name;
   const copies = catalogues.flatMap(({ backups }, index) => {
     const store = stores[index];
@@ -112,14 +118,35 @@ function placesOf(
 
 function latestOf(
   catalogues: readonly Catalogue[],
-  { where, database, now }: { where: string; database: string; now: number },
+  { where, database, now, at }: {
+    where: string;
+    database: string;
+    now: number;
+    at: number | undefined;
+  },
 ): string {
-  const newest = newestFull(listedOf(catalogues), { database, now });
+  const full = listedOf(catalogues).filter((each) =>
+    each.manifest.kind === "full" && isOf(each, database)
+  );
+  const newest = newestFull(full.filter(({ time }) => at === undefined || time <= at), {
+    database,
+    now,
+  });
   if (newest !== undefined) return newest.id;
-  throw new OperationError(`There is no full backup of database "${database}" in ${where}`, {
+  const oldest = full.at(-1);
+  const what = `There is no full backup of database "${database}" in ${where}`;
+  if (at === undefined || oldest === undefined) {
+    throw new OperationError(what, {
+      code: "backup_not_found",
+      hint: "`observatory backup list` shows what there is",
+      details: { database },
+    });
+  }
+  const moment = new Date(at).toISOString();
+  throw new OperationError(`${what} of ${moment} or before`, {
     code: "backup_not_found",
-    hint: "`observatory backup list` shows what there is",
-    details: { database },
+    hint: `The oldest one is ${oldest.id}, of ${oldest.manifest.created_at}`,
+    details: { database, at: moment, oldest: oldest.id },
   });
 }
 

@@ -35,7 +35,8 @@ export function localStore(files: Context["files"], directory: string): Store {
       return objects.filter(({ name }) => name.startsWith(prefix))
         .sort((a, b) => a.name < b.name ? -1 : 1);
     },
-    read: async (name, range) => await files.stream(at(name), range),
+    read: async (name, { offset, length } = { offset: 0 }) =>
+      await files.stream(at(name), length === undefined ? { offset } : { offset, length }),
     async readTexts(names) {
       const decoder = new TextDecoder();
       const contents = await files.readAll(names.map(at));

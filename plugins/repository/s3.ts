@@ -66,12 +66,13 @@ async function listObjects(
         http,
       ));
     const plain = (key: string) => page.EncodingType === "url" ? decoded(key) : key;
-    for (const { Key, Size = 0, LastModified } of page.Contents ?? []) {
+    for (const { Key, Size = 0, LastModified, ETag } of page.Contents ?? []) {
       const key = Key === undefined ? "" : plain(Key);
       if (!key.startsWith(`${prefix}${beginning}`)) continue;
       const object = key.slice(prefix.length);
       if (!isOurs(object)) continue;
-      found.push({ name: object, size: Size, modified: LastModified?.getTime() ?? 0 });
+      const modified = LastModified?.getTime() ?? 0;
+      found.push({ name: object, size: Size, modified, version: ETag });
     }
     token = page.NextContinuationToken;
     more = page.IsTruncated === true;

@@ -35,7 +35,7 @@ export async function readObject(
   { key, title, range = { offset: 0 } }: ReadOptions,
 ): Promise<ReadableStream<Uint8Array>> {
   const doing = `read ${title}`;
-  const at: Position = { offset: range.offset, left: range.length, etag: undefined };
+  const at: Position = { offset: range.offset, left: range.length, etag: range.version };
   if (at.left === 0) return ReadableStream.from<Uint8Array>([]);
   const first = await open(bucket, { key, doing, at });
   const pieces = following(bucket, { key, doing, at, first });

@@ -8,6 +8,8 @@ export interface StoredObject {
   readonly size: number;
   /** When it was last written, in milliseconds since 1970. */
   readonly modified: number;
+  /** What tells these contents from others of the name, where the place does. */
+  readonly version?: string | undefined;
 }
 
 /** A part of a file. */
@@ -15,7 +17,9 @@ export interface Range {
   /** The first byte, from 0. */
   readonly offset: number;
   /** Bytes; to the end when left out. */
-  readonly length?: number;
+  readonly length?: number | undefined;
+  /** What the file must still be, as it was listed; places that do not tell do not look. */
+  readonly version?: string | undefined;
 }
 
 /** What can be done in a place where backups are kept. Names are relative to it. */
@@ -34,7 +38,8 @@ export interface Store {
   /**
    * One file, or a part of it.
    *
-   * @throws OperationError `not_found`
+   * @throws OperationError `not_found`; `changed_while_read` when it is another one by now, as the
+   *   stream does
    */
   read(name: string, range?: Range): Promise<ReadableStream<Uint8Array>>;
   /**
