@@ -16,6 +16,8 @@ export interface TimescaleUse {
   readonly version: string | null;
   /** The schema of its functions, which views of the dump name; null where the dump does not tell. */
   readonly schema: string | null;
+  /** Whose that schema is, where the dump makes it; null for one that every database has. */
+  readonly schemaOwner: string | null;
 }
 
 /** What of an archive's table of contents is looked at. */
@@ -24,6 +26,7 @@ export interface TimescaleEntries {
     readonly kind: string;
     readonly tag: string;
     readonly schema: string;
+    readonly owner: string;
     /** Of an EXTENSION entry: the statement that makes it. */
     readonly definition?: string;
   }[];
@@ -46,13 +49,17 @@ export function usesTimescale(
   const known = manifest?.extensions.find(({ name }) => name === "timescaledb");
   const version = manifest?.timescaledb?.version ?? known?.version ?? null;
   if (archive === null) {
-    return manifest?.timescaledb ? { version, schema: known?.schema ?? null } : undefined;
+    if (!manifest?.timescaledb) return undefined;
+    return { version, schema: known?.schema ?? null, schemaOwner: null };
   }
   const uses = archive.entries.some(({ kind, tag, schema }) =>
     OWN_SCHEMA.test(schema) || kind === "EXTENSION" && tag === "timescaledb" ||
     kind === "TRIGGER" && BLOCKER.test(tag)
   );
-  return uses ? { version, schema: known?.schema ?? schemaOf(archive) } : undefined;
+  if (!uses) return undefined;
+  const schema = known?.schema ?? schemaOf(archive);
+  const made = archive.entries.find(({ kind, tag }) => kind === "SCHEMA" && tag === schema);
+  return { version, schema, schemaOwner: made?.owner || null };
 }
 
 /** The schema that an archive's own statement puts the extension into. */
@@ -61,4 +68,15 @@ function schemaOf({ entries }: TimescaleEntries): string | null {
   const [, quoted, plain] =
     /\sWITH SCHEMA (?:"((?:[^"]|"")+)"|([^\s";]+));/.exec(made?.definition ?? "") ?? [];
   return quoted?.replaceAll('""', '"') ?? plain ?? null;
+}
+
+/**
+ * Whether an entry makes what `beginTimescale` has made already: the extension, which cannot be made
+ * or dropped in a session that uses it, and its schema.
+ */
+export function isMadeBefore(
+  { kind, tag }: { readonly kind: string; readonly tag: string },
+  { schema }: Pick<TimescaleUse, "schema">,
+): boolean {
+  return kind === "EXTENSION" && tag === "timescaledb" || kind === "SCHEMA" && tag === schema;
 }

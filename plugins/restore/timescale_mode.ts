@@ -4,6 +4,7 @@
  * of the database, and is ended in any case.
  */
 import { type Context, OperationError, type Session } from "../../core/plugin.ts";
+import { startWorkers } from "../database/changes.ts";
 import { identifier, literal } from "../sql/names.ts";
 
 /** What was done before a restore. */
@@ -13,28 +14,33 @@ export interface TimescaleBegun {
 }
 
 const ATTEMPTS = 5;
+/** Where versions of TimescaleDB keep what starts and stops its workers. */
+const WORKERS = ["_timescaledb_functions", "_timescaledb_internal"];
 
 /**
  * Makes TimescaleDB ready for a restore: the extension is created, where it is not there, and its
  * restoring mode begins. Each takes a session of its own, since a session keeps the library that it
  * began with.
  *
- * @param schema by default the one that new extensions go to
+ * @param schema by default the one that new extensions go to; made where it is not there
+ * @param schemaOwner whose that schema becomes then; by default the own role's
  * @throws OperationError `timescaledb_version` when it is there in another version; the mode has
  * not begun whenever it throws
  */
 export async function beginTimescale(
   { db, log }: Pick<Context, "db" | "log">,
-  { database, version, schema = null }: {
+  { database, version, schema = null, schemaOwner = null }: {
     readonly database: string;
     readonly version: string | null;
     readonly schema?: string | null;
+    readonly schemaOwner?: string | null;
   },
 ): Promise<TimescaleBegun> {
+  log.info(`Preparing TimescaleDB in "${database}" for the restore...`);
   const created = await inSession({ db }, database, async (session) => {
     const installed = await installedTimescale(session);
     if (installed === undefined) {
-      if (schema !== null) await makeSchema(session, schema);
+      if (schema !== null) await makeSchema(session, { schema, schemaOwner });
       await session.query(
         "CREATE EXTENSION timescaledb" + (schema === null ? "" : ` SCHEMA ${identifier(schema)}`) +
           (version === null ? "" : ` VERSION ${literal(version)}`),
@@ -46,7 +52,6 @@ export async function beginTimescale(
     }
     return false;
   });
-  log.info(`Preparing TimescaleDB in "${database}" for the restore...`);
   await inSession({ db }, database, async (session) => {
     const { functions } = await installedTimescale(session) ?? missing(database);
     await session.query(`SELECT ${identifier(functions)}.timescaledb_pre_restore()`);
@@ -54,26 +59,41 @@ export async function beginTimescale(
   return { created };
 }
 
-/** Names of PostgreSQL's own schemas are refused by the server itself. */
-async function makeSchema(session: Session, schema: string): Promise<void> {
-  await session.query(`CREATE SCHEMA IF NOT EXISTS ${identifier(schema)}`);
+async function makeSchema(
+  session: Session,
+  { schema, schemaOwner }: { readonly schema: string; readonly schemaOwner: string | null },
+): Promise<void> {
+  const { rows } = await session.query(
+    "SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1",
+    [schema],
+  );
+  if (rows.length > 0) return;
+  const owner = schemaOwner === null ? "" : ` AUTHORIZATION ${identifier(schemaOwner)}`;
+  await session.query(`CREATE SCHEMA ${identifier(schema)}${owner}`);
 }
 
 /**
  * Ends the restoring mode and starts TimescaleDB's background workers, whatever became of the
  * restore; tried again when it fails.
  *
- * @param remove whether the extension is dropped too, for a restore that has failed after it had
+ * @param workers whether the workers are started: as soon as they are, retention drops old chunks and
+ * aggregates are refreshed, so what was restored is compared before
+ * @param remove whether the extension is dropped instead, for a restore that has failed after it had
  * been created for it
  * @throws OperationError `left_restoring` with the line that ends the mode
  */
 export async function endTimescale(
-  { db, log, sleep }: Pick<Context, "db" | "log" | "sleep">,
-  { database, remove = false }: { readonly database: string; readonly remove?: boolean },
+  ctx: Pick<Context, "db" | "log" | "sleep">,
+  { database, workers = true, remove = false }: {
+    readonly database: string;
+    readonly workers?: boolean;
+    readonly remove?: boolean;
+  },
 ): Promise<void> {
+  const { log, sleep } = ctx;
   for (let attempt = 1;; attempt++) {
     try {
-      await inSession({ db }, database, endRestoring);
+      await inSession(ctx, database, endRestoring);
       break;
     } catch (error) {
       if (attempt === ATTEMPTS) throw leftRestoring(database, error);
@@ -81,18 +101,32 @@ export async function endTimescale(
       await sleep(200 * attempt);
     }
   }
-  if (!remove) return;
+  if (remove) await dropExtension(ctx, database);
+  else if (workers) await startWorkers(ctx, database);
+}
+
+async function dropExtension(
+  ctx: Pick<Context, "db" | "log">,
+  database: string,
+): Promise<void> {
   try {
-    await inSession({ db }, database, (session) => session.query("DROP EXTENSION timescaledb"));
+    await inSession(ctx, database, (session) => session.query("DROP EXTENSION timescaledb"));
   } catch (error) {
-    log.warn(`The extension timescaledb, made for the restore, is left in "${database}": ${error}`);
+    ctx.log.warn(
+      `The extension timescaledb, made for the restore, is left in "${database}": ${error}`,
+    );
   }
 }
 
+/**
+ * TimescaleDB starts its workers in the transaction that ends the mode, and every other time they
+ * find it on still, and exit for good. So they are stopped in the same transaction, and whoever wants
+ * them starts them when it is over.
+ */
 async function endRestoring(session: Session): Promise<void> {
   const found = await installedTimescale(session);
   if (found === undefined) {
-    // A restore that was rolled back may have taken the extension with it, but not the setting.
+    // The setting is left where a restore that was rolled back has taken the extension with it.
     const { rows: [row] } = await session.query<{ name: string }>(
       "SELECT pg_catalog.current_database()::text AS name",
     );
@@ -101,7 +135,18 @@ async function endRestoring(session: Session): Promise<void> {
     );
     return;
   }
-  await session.query(`SELECT ${identifier(found.functions)}.timescaledb_post_restore()`);
+  const { rows: [stop] } = await session.query<{ name: string }>(
+    `SELECT p.oid::regproc::text AS name FROM pg_catalog.pg_proc p
+       JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+     WHERE p.proname = 'stop_background_workers' AND p.pronargs = 0 AND n.nspname = ANY ($1)`,
+    [`{${WORKERS.join(",")}}`],
+  );
+  await session.pipeline([
+    { sql: "BEGIN" },
+    { sql: `SELECT ${identifier(found.functions)}.timescaledb_post_restore()` },
+    ...stop === undefined ? [] : [{ sql: `SELECT ${stop.name}()` }],
+    { sql: "COMMIT" },
+  ]);
 }
 
 function leftRestoring(database: string, cause: unknown): OperationError {
