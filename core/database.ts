@@ -66,6 +66,7 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
   const closing = new AbortController();
   const ending = AbortSignal.any([signal, closing.signal]);
   const connections = new Set<Connection>();
+  const lasting = new Set<Connection>();
   const shared = options.shared ?? { answered: false };
   let beginning: Promise<Connection> | undefined;
   let defaultSession: Promise<Session> | undefined;
@@ -73,7 +74,8 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
   let cancelled: Promise<unknown> | undefined;
 
   function cancelAll(): void {
-    cancelled = Promise.all([...connections].map(async (connection) => {
+    const meant = [...connections].filter((connection) => !lasting.has(connection));
+    cancelled = Promise.all(meant.map(async (connection) => {
       try {
         await connection.cancel();
       } catch (error) {
@@ -90,8 +92,13 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
   }
   signal.addEventListener("abort", cancelUntilClosed, { once: true });
 
+  function endOf(session: SessionOptions): AbortSignal {
+    return session.lasting === true ? closing.signal : ending;
+  }
+
   async function open(session: SessionOptions): Promise<Connection> {
-    ending.throwIfAborted();
+    const end = endOf(session);
+    end.throwIfAborted();
     // Only the first one waits for the server and tells of it; others share its luck.
     if (beginning !== undefined) {
       await beginning.catch((error) => {
@@ -100,9 +107,13 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
     }
     const connection = shared.answered ? await connectOnce(session) : await begin(session);
     connections.add(connection);
-    connection.closed.then(() => connections.delete(connection));
-    if (ending.aborted) await connection.close();
-    ending.throwIfAborted();
+    if (session.lasting === true) lasting.add(connection);
+    connection.closed.then(() => {
+      connections.delete(connection);
+      lasting.delete(connection);
+    });
+    if (end.aborted) await connection.close();
+    end.throwIfAborted();
     return connection;
   }
 
@@ -129,7 +140,7 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
         ...(session.notices === "drop"
           ? {}
           : { onNotice: (notice: ServerError) => logNotice(log, notice) }),
-        signal: ending,
+        signal: endOf(session),
       },
     );
   }
@@ -164,7 +175,8 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
 
   async function session(sessionOptions: SessionOptions = {}): Promise<HostSession> {
     const readOnly = options.readOnly || sessionOptions.readOnly === true;
-    return sessionOver(await open(sessionOptions), { readOnly, signal });
+    const until = sessionOptions.lasting === true ? closing.signal : signal;
+    return sessionOver(await open(sessionOptions), { readOnly, signal: until });
   }
 
   async function query<R>(sql: string, params?: readonly SqlParameter[]): Promise<QueryResult<R>> {

@@ -938,6 +938,11 @@ export interface SessionOptions {
   readonly readOnly?: boolean;
   /** Seconds to wait for a server that does not answer, instead of `--wait`; 0 tries once, and tells nobody. */
   readonly wait?: number;
+  /**
+   * Whether a signal leaves it alone: for what must not be left half-done, and is done in a moment,
+   * since the run is ended 10 seconds after its signal. For built-ins alone.
+   */
+  readonly lasting?: boolean;
 }
 
 /** An advisory lock held for the length of a call. */
