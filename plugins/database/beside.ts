@@ -25,7 +25,7 @@ export interface Mark {
   /** The machine and the process that did it. */
   readonly host: string;
   readonly pid: number;
-  /** What was restored in the place of a kept one; null where nobody said. */
+  /** What was restored by the restore that a kept one is of; null where nobody said. */
   readonly of: string | null;
   /** The comment that a kept one had; null where it had none. */
   readonly comment: string | null;
@@ -36,6 +36,7 @@ export interface Mark {
 /** A database beside another one. */
 export interface Beside {
   readonly name: string;
+  readonly oid: string;
   readonly mark: Mark;
   /** Bytes; null where nobody can tell. */
   readonly size: number | null;
@@ -128,7 +129,7 @@ export function workKey(name: string): bigint {
 }
 
 const BESIDE = `
-  SELECT d.datname::text AS name, pg_catalog.shobj_description(d.oid, 'pg_database') AS comment,
+  SELECT d.datname::text AS name, d.oid::text AS oid, pg_catalog.shobj_description(d.oid, 'pg_database') AS comment,
     (SELECT count(*)::int FROM pg_catalog.pg_stat_activity a WHERE a.datid = d.oid) AS sessions
   FROM pg_catalog.pg_database d
   WHERE d.datname ~ '_(restore|verify|before|undone)_[0-9]{8}t[0-9]{4}_[0-9a-f]{4}$'`;
@@ -145,7 +146,7 @@ const HELD = `
  */
 export async function listBeside(session: Session): Promise<Beside[]> {
   const { rows } = await session.query<
-    { name: string; comment: string | null; sessions: number }
+    { name: string; oid: string; comment: string | null; sessions: number }
   >(BESIDE);
   const marked = rows.flatMap((row) => {
     const mark = markOf(row.name, row.comment);
@@ -156,9 +157,9 @@ export async function listBeside(session: Session): Promise<Beside[]> {
   const { rows: held } = await session.query<{ key: bigint }>(HELD);
   const keys = new Set(held.map(({ key }) => key));
   const beside: Beside[] = [];
-  for (const { name, mark, sessions } of marked) {
+  for (const { name, oid, mark, sessions } of marked) {
     const alive = isWork(mark) && keys.has(workKey(name));
-    beside.push({ name, mark, size: await sizeOf(session, name), sessions, alive });
+    beside.push({ name, oid, mark, size: await sizeOf(session, name), sessions, alive });
   }
   return beside.sort((a, b) => a.mark.at < b.mark.at ? 1 : a.mark.at > b.mark.at ? -1 : 0);
 }

@@ -3,6 +3,7 @@ import {
   type Context,
   DatabaseError,
   type ErrorOptions,
+  type LockOptions,
   OperationError,
   type Session,
 } from "../../core/plugin.ts";
@@ -10,44 +11,104 @@ import { identifier } from "../sql/names.ts";
 
 /** The SQLSTATE of what is refused while somebody is connected. */
 export const IN_USE = "55006";
+const LOCK_NOT_AVAILABLE = "55P03";
 const ATTEMPTS = 10;
 
 /**
  * Tries again what the server refuses while somebody is connected: a background worker in the
  * template, such as TimescaleDB's, comes and goes.
- *
- * @param between what is done before each further attempt
  */
 export async function whileInUse<T>(
   { sleep }: Pick<Context, "sleep">,
   work: () => Promise<T>,
-  between: () => Promise<void> = () => Promise.resolve(),
+  { between, attempts = ATTEMPTS }: {
+    /** What is done before each further attempt. */
+    readonly between?: () => Promise<void>;
+    readonly attempts?: number;
+  } = {},
 ): Promise<T> {
   for (let attempt = 1;; attempt++) {
     try {
       return await work();
     } catch (error) {
-      const inUse = error instanceof DatabaseError && error.server.sqlstate === IN_USE;
-      if (!inUse || attempt === ATTEMPTS) throw error;
-      await between();
+      if (!isInUse(error) || attempt === attempts) throw error;
+      await between?.();
       await sleep(100 * attempt);
     }
   }
 }
 
+/** Whether the server has refused it because somebody is connected, or holds a lock on the database. */
+export function isInUse(error: unknown): boolean {
+  return error instanceof DatabaseError &&
+    (error.server.sqlstate === IN_USE || error.server.sqlstate === LOCK_NOT_AVAILABLE);
+}
+
 /**
- * Ends the sessions of clients in a database.
+ * Ends the sessions of clients in a database, and with `workers` those of background workers too,
+ * where the role may.
  *
- * @returns how many were told to end
+ * @returns the processes that were told to end
+ * @throws DatabaseError when the role may not end the session of a client
  */
-export async function terminate(session: Session, database: string): Promise<number> {
-  const { rows: [row] } = await session.query<{ count: number }>(
-    `SELECT count(*) FILTER (WHERE pg_catalog.pg_terminate_backend(pid))::int AS count
-     FROM pg_catalog.pg_stat_activity
-     WHERE datname = $1 AND pid <> pg_catalog.pg_backend_pid() AND backend_type = 'client backend'`,
+export async function terminate(
+  session: Session,
+  database: string,
+  { workers = false }: { readonly workers?: boolean } = {},
+): Promise<number[]> {
+  // Not among the conditions, which are looked at in an order of the server's own.
+  const { rows } = await session.query<{ pid: number; told: boolean }>(
+    `SELECT pid, pg_catalog.pg_terminate_backend(pid) AS told
+     FROM pg_catalog.pg_stat_activity LEFT JOIN pg_catalog.pg_roles ON pg_roles.oid = usesysid
+     WHERE datname = $1 AND pid <> pg_catalog.pg_backend_pid()
+       AND (backend_type = 'client backend'
+         OR backend_type IS NULL AND NOT rolsuper
+           AND pg_catalog.pg_has_role('pg_signal_backend', 'USAGE')
+         OR $2::boolean AND pg_catalog.current_setting('is_superuser') = 'on')`,
+    [database, workers],
+  );
+  return rows.filter(({ told }) => told).map(({ pid }) => pid);
+}
+
+/**
+ * Tells whose sessions in a database the role may not end: superusers', or others' without
+ * `pg_signal_backend`. Of those the server hides what they are, so that TimescaleDB's workers, which
+ * end by themselves, are known by their names alone.
+ *
+ * @returns such as `"psql" of "postgres" (process 4711)`
+ */
+export async function unendable(session: Session, database: string): Promise<string[]> {
+  const { rows } = await session.query<{ pid: number; role: string; program: string }>(
+    `SELECT pid, rolname::text AS role, application_name AS program
+     FROM pg_catalog.pg_stat_activity JOIN pg_catalog.pg_roles ON pg_roles.oid = usesysid
+     WHERE datname = $1 AND backend_type IS NULL AND application_name NOT LIKE 'TimescaleDB %'
+       AND (rolsuper OR NOT pg_catalog.pg_has_role('pg_signal_backend', 'USAGE'))
+     ORDER BY pid`,
     [database],
   );
-  return row?.count ?? 0;
+  return rows.map(({ pid, role, program }) => `"${program}" of "${role}" (process ${pid})`);
+}
+
+/**
+ * Holds a lock in a database that every server has, since the one that is meant may be dropped or
+ * renamed meanwhile.
+ */
+export async function withServerLock<T>(
+  { db }: Pick<Context, "db">,
+  lock: Omit<LockOptions, "database">,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const session = await db.maintenance({ notices: "drop" });
+  let own: string | undefined;
+  try {
+    const { rows: [row] } = await session.query<{ name: string }>(
+      "SELECT pg_catalog.current_database()::text AS name",
+    );
+    own = row?.name;
+  } finally {
+    await session.close();
+  }
+  return await db.withLock({ ...lock, ...own === undefined ? {} : { database: own } }, work);
 }
 
 /** DROP DATABASE; FORCE ends sessions under the lock that keeps new ones out. */
@@ -89,7 +150,7 @@ export async function startWorkers(
   { db }: Pick<Context, "db">,
   database: string,
 ): Promise<void> {
-  const session = await db.session({ database, notices: "drop" });
+  const session = await db.session({ database, notices: "drop", lasting: true });
   try {
     const { rows: [found] } = await session.query<{ name: string }>(
       `SELECT p.oid::regproc::text AS name FROM pg_catalog.pg_proc p

@@ -67,9 +67,13 @@ export function fits(facts: DatabaseFacts, template: DatabaseFacts): boolean {
     facts.locale === template.locale && facts.icuRules === template.icuRules;
 }
 
+/** Set on a database while TimescaleDB restores into it: what must not outlive that. */
+const RESTORING = "timescaledb.restoring";
+
 /** ALTER DATABASE and ALTER ROLE … IN DATABASE for every setting. */
 export function settingStatements(settings: readonly Setting[], name: string): string[] {
-  return settings.map(({ role, name: setting, value }) => {
+  return settings.filter((each) => each.name !== RESTORING).map((each) => {
+    const { role, name: setting, value } = each;
     const target = role === undefined
       ? `ALTER DATABASE ${identifier(name)}`
       : `ALTER ROLE ${identifier(role)} IN DATABASE ${identifier(name)}`;
@@ -77,6 +81,33 @@ export function settingStatements(settings: readonly Setting[], name: string): s
     // A list that is empty is set as an empty text.
     return `${target} SET ${settingName(setting)} TO ${values.join(", ") || "''"}`;
   });
+}
+
+/**
+ * The statements that give a database all that another one has beyond what CREATE DATABASE gives;
+ * the comment is left out, and that it is a template.
+ *
+ * @param name and what else is known of the one that is changed
+ */
+export function propertyStatements(
+  facts: DatabaseFacts,
+  { name, owner, privileges }: Pick<DatabaseFacts, "name" | "owner" | "privileges">,
+): string[] {
+  const database = identifier(name);
+  // An invalid database, whose dropping was broken off, has a limit of its own.
+  const limit = Math.max(facts.connectionLimit, -1);
+  return [
+    ...facts.owner === owner
+      ? []
+      : [`ALTER DATABASE ${database} OWNER TO ${identifier(facts.owner)}`],
+    `ALTER DATABASE ${database} RESET ALL`,
+    ...settingStatements(facts.settings, name),
+    ...facts.privileges === undefined && privileges !== undefined
+      ? [`GRANT CONNECT, TEMPORARY ON DATABASE ${database} TO PUBLIC`]
+      : privilegeStatements(facts.privileges, { name, owner: facts.owner }),
+    `ALTER DATABASE ${database} CONNECTION LIMIT ${limit}`,
+    ...facts.open ? [] : [`ALTER DATABASE ${database} ALLOW_CONNECTIONS false`],
+  ];
 }
 
 /** Settings that the server keeps as lists of quoted names, of which each is given by itself. */

@@ -18,6 +18,8 @@ export interface DatabaseFacts {
   /** -1 means none. */
   readonly connectionLimit: number;
   readonly isTemplate: boolean;
+  /** Whether it lets sessions in at all. */
+  readonly open: boolean;
   readonly comment: string | undefined;
   /** Undefined when the privileges are the default ones. */
   readonly privileges: readonly Privilege[] | undefined;
@@ -143,6 +145,7 @@ export async function inspectDatabase(
     tablespace: found.tablespace,
     connectionLimit: Number(row["datconnlimit"]),
     isTemplate: row["datistemplate"] === true,
+    open: row["datallowconn"] === true,
     comment: found.comment ?? undefined,
     privileges: found.has_acl
       ? privileges.map((each) => ({ ...each, grantee: each.grantee ?? undefined }))

@@ -2,8 +2,19 @@
 import { type Context, DatabaseError, OperationError, type Session } from "../../core/plugin.ts";
 import { identifier, literal } from "../sql/names.ts";
 import { commentOf, isWork, listBeside, type Mark, nameOf, newMark, workKey } from "./beside.ts";
-import { dropStatement, refusedByServer, terminate, whileInUse } from "./changes.ts";
-import { commentStatement, createStatement, type Properties } from "./definition.ts";
+import {
+  dropStatement,
+  refusedByServer,
+  terminate,
+  whileInUse,
+  withServerLock,
+} from "./changes.ts";
+import {
+  commentStatement,
+  createStatement,
+  type Properties,
+  propertyStatements,
+} from "./definition.ts";
 import { type DatabaseFacts, inspectDatabase, inspectRights } from "./inspection.ts";
 
 const INSUFFICIENT_PRIVILEGE = "42501";
@@ -50,7 +61,7 @@ export async function createScratch(ctx: Context, options: ScratchOptions): Prom
   const session = await ctx.db.maintenance({ notices: "drop" });
   try {
     const { user, serverVersion } = await inspectRights(session, database);
-    const guard = await hold(ctx, { name: nameOf(mark), session });
+    const guard = await hold(ctx, nameOf(mark));
     try {
       const template = await pristine(session);
       const properties = like ?? { ...template, ...localeOf(source, template), owner: user };
@@ -58,7 +69,7 @@ export async function createScratch(ctx: Context, options: ScratchOptions): Prom
         mark,
         template,
         properties: { ...properties, connectionLimit: -1 },
-        isPrivate: like?.privileges !== undefined,
+        like,
       });
       return scratchOf(ctx, { mark, oid, guard, serverVersion });
     } catch (error) {
@@ -93,18 +104,24 @@ async function pristine(session: Session): Promise<DatabaseFacts> {
 async function make(
   ctx: Context,
   session: Session,
-  { mark, template, properties, isPrivate }: {
+  { mark, template, properties, like }: {
     mark: Mark;
     template: DatabaseFacts;
     properties: Properties;
-    isPrivate: boolean;
+    like: DatabaseFacts | undefined;
   },
 ): Promise<string> {
   const name = nameOf(mark);
   const steps = [
     createStatement(properties, { name, template }),
     commentStatement(name, commentOf(mark)),
-    ...isPrivate ? [`REVOKE ALL ON DATABASE ${identifier(name)} FROM PUBLIC`] : [],
+    ...like?.privileges === undefined
+      ? []
+      : [`REVOKE ALL ON DATABASE ${identifier(name)} FROM PUBLIC`],
+    // What will be refused when it takes the other's place is refused now, not after hours.
+    ...like === undefined
+      ? []
+      : ["BEGIN", ...propertyStatements(like, { ...like, name }), "ROLLBACK"],
   ];
   try {
     await whileInUse(ctx, () => session.pipeline(steps.map((sql) => ({ sql }))));
@@ -158,22 +175,11 @@ interface Guard {
 }
 
 /** Takes the lock that tells others of the work; before there is anything to be seen. */
-async function hold(
-  ctx: Context,
-  { name, session }: { name: string; session: Session },
-): Promise<Guard> {
-  const { rows: [own] } = await session.query<{ name: string }>(
-    "SELECT pg_catalog.current_database()::text AS name",
-  );
-  const lock = {
-    key: workKey(name),
-    purpose: `scratch database "${name}"`,
-    wait: 0,
-    ...own === undefined ? {} : { database: own.name },
-  };
+async function hold(ctx: Context, name: string): Promise<Guard> {
+  const lock = { key: workKey(name), purpose: `scratch database "${name}"`, wait: 0 };
   const over = Promise.withResolvers<void>();
   const guard = Promise.withResolvers<Guard>();
-  const held = ctx.db.withLock(lock, (signal) => {
+  const held = withServerLock(ctx, lock, (signal) => {
     const release = async () => {
       over.resolve();
       await held.catch((error) => ctx.log.debug(`Of "${name}": ${error}`));
@@ -223,7 +229,7 @@ async function dropOwn(
   { name, oid, serverVersion }: { name: string; oid: string; serverVersion: number },
 ): Promise<void> {
   try {
-    const session = await ctx.db.maintenance({ notices: "drop" });
+    const session = await ctx.db.maintenance({ notices: "drop", lasting: true });
     try {
       const { rows } = await session.query(
         "SELECT 1 FROM pg_catalog.pg_database WHERE datname = $1 AND oid = $2",

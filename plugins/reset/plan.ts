@@ -1,12 +1,7 @@
 /** What a reset would lose and do, and what stands against it; nothing here changes anything. */
-import { type Context, OperationError } from "../../core/plugin.ts";
-import { identifier } from "../sql/names.ts";
-import {
-  type DatabaseFacts,
-  inspectDatabase,
-  inspectRights,
-  type Rights,
-} from "../database/inspection.ts";
+import type { Context, Session } from "../../core/plugin.ts";
+import type { DatabaseFacts, Rights } from "../database/inspection.ts";
+import { inspectReplaced, type Refused } from "../database/refusals.ts";
 
 /** What is asked for. */
 export interface ResetOptions {
@@ -19,16 +14,8 @@ export interface ResetOptions {
   readonly wait: number;
 }
 
-/** What the server's own administration and that of the large hosters live in. */
-const SYSTEM_DATABASES: ReadonlySet<string> = new Set([
-  "postgres",
-  "template0",
-  "template1",
-  "rdsadmin",
-  "cloudsqladmin",
-  "azure_maintenance",
-  "azure_sys",
-]);
+/** How reasons against a reset are worded. */
+const REFUSED: Refused = { verb: "reset", code: "reset_refused" };
 
 /**
  * Describes the reset.
@@ -52,15 +39,8 @@ export async function plan(context: Context, options: ResetOptions): Promise<str
  *
  * @throws OperationError of kind `refused` when something stands against dropping it
  */
-export async function inspect(
-  session: Awaited<ReturnType<Context["db"]["session"]>>,
-  database: string,
-): Promise<{ facts: DatabaseFacts | undefined; rights: Rights }> {
-  refuseSystem(database);
-  const rights = await inspectRights(session, database);
-  const facts = await inspectDatabase(session, database);
-  refuseStanding(database, { facts, rights });
-  return { facts, rights };
+export async function inspect(session: Session, database: string) {
+  return await inspectReplaced(session, database, REFUSED);
 }
 
 /** How many migrations will be applied; their files are checked before anything is lost. */
@@ -71,94 +51,6 @@ async function checkMigrations({ run }: Context): Promise<number> {
     : undefined;
   if (Array.isArray(list)) return list.length;
   throw new Error("migrate check tells no migrations");
-}
-
-/**
- * Makes sure that nobody backs the database up or migrates it; asked under the lock of resets, since
- * another reset migrates too.
- *
- * @throws OperationError of kind `locked` that names who does
- */
-export function refuseBusy(database: string, facts: DatabaseFacts | undefined): void {
-  const [holder] = facts?.busy ?? [];
-  if (holder === undefined) return;
-  throw new OperationError(
-    `Cannot reset "${database}": it is being backed up or migrated by ${holder}; nothing was changed`,
-    {
-      kind: "locked",
-      code: "locked",
-      hint: "Wait until that has ended, or end it with pg_terminate_backend",
-    },
-  );
-}
-
-function refuseSystem(database: string): void {
-  if (!SYSTEM_DATABASES.has(database)) return;
-  throw refusal(`"${database}" is a system database`, {
-    code: "system_database",
-    hint: "Set DB_NAME or DATABASE_URL to the database that is meant",
-  });
-}
-
-function refuseStanding(
-  database: string,
-  { facts, rights }: { facts: DatabaseFacts | undefined; rights: Rights },
-): void {
-  const reasons: string[] = [];
-  const hints: string[] = [];
-  const stands = (reason: string, hint: string) => {
-    reasons.push(reason);
-    hints.push(hint);
-  };
-  if (rights.standby) {
-    stands("the server is a standby, which takes no changes", "Connect to the primary");
-  }
-  if (facts?.isTemplate === true) {
-    stands(
-      `"${database}" is a template`,
-      `If it is meant: ALTER DATABASE ${identifier(database)} IS_TEMPLATE false`,
-    );
-  }
-  if (!rights.owns) {
-    stands(
-      `role "${rights.user}" is not its owner, "${facts?.owner}", and no member of it`,
-      `GRANT ${identifier(facts?.owner ?? "")} TO ${
-        identifier(rights.user)
-      }, or connect as the owner`,
-    );
-  }
-  if (!rights.mayCreate) {
-    stands(
-      `role "${rights.user}" may not create databases`,
-      `ALTER ROLE ${identifier(rights.user)} CREATEDB`,
-    );
-  }
-  const holders = [
-    ["replication slot", facts?.slots, "drop it with pg_drop_replication_slot"],
-    ["subscription", facts?.subscriptions, "drop it in the database with DROP SUBSCRIPTION"],
-    ["prepared transaction", facts?.preparedTransactions, "end it with ROLLBACK PREPARED"],
-  ] as const;
-  for (const [what, names = [], hint] of holders) {
-    if (names.length === 0) continue;
-    const list = names.map((name) => `"${name}"`).join(", ");
-    stands(
-      `it holds ${what}${names.length === 1 ? "" : "s"} ${list}`,
-      `If it is not needed, ${hint}`,
-    );
-  }
-  if (reasons.length === 0) return;
-  throw refusal(`Cannot reset "${database}": ${reasons.join("; ")}`, {
-    code: "reset_refused",
-    hint: hints.join("\n      "),
-  });
-}
-
-function refusal(message: string, { code, hint }: { code: string; hint: string }): OperationError {
-  return new OperationError(`Refused: ${message}; nothing was changed`, {
-    kind: "refused",
-    code,
-    hint,
-  });
 }
 
 function describe(

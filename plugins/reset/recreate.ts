@@ -8,7 +8,15 @@ import {
   privilegeStatements,
   settingStatements,
 } from "../database/definition.ts";
-import { IN_USE, renaming, startWorkers, terminate, whileInUse } from "../database/changes.ts";
+import {
+  dropStatement,
+  IN_USE,
+  refusedByServer,
+  renaming,
+  startWorkers,
+  terminate,
+  whileInUse,
+} from "../database/changes.ts";
 import { identifier, literal } from "../sql/names.ts";
 import { type DatabaseFacts, inspectDatabase } from "../database/inspection.ts";
 
@@ -135,17 +143,12 @@ async function attempt<T>({ name }: DatabaseFacts, work: () => Promise<T>): Prom
     return await work();
   } catch (error) {
     if (!(error instanceof DatabaseError)) throw error;
-    const { message, sqlstate, detail, hint } = error.server;
-    const tail = detail === undefined ? "" : `: ${detail}`;
-    throw new OperationError(
-      `Cannot make a database like "${name}": ${message} (SQLSTATE ${sqlstate})${tail}; the old one stands as it was`,
-      {
-        code: "not_recreated",
-        hint: hint ?? "Connect as a role that may do this, such as a superuser",
-        details: { sqlstate, server: error.server },
-        cause: error,
-      },
-    );
+    throw refusedByServer(error, {
+      what: `Cannot make a database like "${name}"`,
+      left: "the old one stands as it was",
+      code: "not_recreated",
+      hint: error.server.hint ?? "Connect as a role that may do this, such as a superuser",
+    });
   }
 }
 
@@ -161,18 +164,18 @@ async function replace(
   },
 ): Promise<void> {
   const { name: database, comment } = facts;
-  // FORCE terminates under the lock that keeps new sessions out.
-  const force = serverVersion >= 130000 ? " WITH (FORCE)" : "";
   const steps = [
-    `DROP DATABASE ${identifier(database)}${force}`,
+    dropStatement(database, serverVersion),
     renaming(temporary, database),
     commentStatement(database, comment),
   ];
-  const endSessions = async () => void (state.terminated += await terminate(session, database));
-  await endSessions();
+  const between = async () => {
+    state.terminated += (await terminate(session, database)).length;
+  };
   let renamed: boolean;
   try {
-    renamed = await whileInUse(context, () => dropAndRename(session, steps), endSessions);
+    await between();
+    renamed = await whileInUse(context, () => dropAndRename(session, steps), { between });
   } catch (error) {
     throw error instanceof DatabaseError ? cannotDrop(database, error) : error;
   }
@@ -198,20 +201,14 @@ async function dropAndRename(session: Session, steps: readonly string[]): Promis
 }
 
 function cannotDrop(database: string, error: DatabaseError): OperationError {
-  const { message, sqlstate, detail } = error.server;
-  return new OperationError(
-    `Cannot drop "${database}": ${message} (SQLSTATE ${sqlstate})${
-      detail === undefined ? "" : `: ${detail}`
-    }; it stands as it was`,
-    {
-      code: "not_dropped",
-      hint: sqlstate === IN_USE
-        ? "Stop what connects to it again and again, and run again"
-        : "Connect as a role that may end the other sessions, such as a member of pg_signal_backend",
-      details: { sqlstate, server: error.server },
-      cause: error,
-    },
-  );
+  return refusedByServer(error, {
+    what: `Cannot drop "${database}"`,
+    left: "it stands as it was",
+    code: "not_dropped",
+    hint: error.server.sqlstate === IN_USE
+      ? "Stop what connects to it again and again, and run again"
+      : "Connect as a role that may end the other sessions, such as a member of pg_signal_backend",
+  });
 }
 
 /** A background worker may be in the new database already; it is ended, as others are. */
@@ -224,13 +221,7 @@ async function takeName(
     comment: string | undefined;
   },
 ): Promise<void> {
-  const endWorkers = async () => {
-    await session.query(
-      `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
-       WHERE datname = $1 AND pid <> pg_catalog.pg_backend_pid()`,
-      [temporary],
-    );
-  };
-  await whileInUse(context, () => session.query(renaming(temporary, database)), endWorkers);
+  const between = async () => void await terminate(session, temporary, { workers: true });
+  await whileInUse(context, () => session.query(renaming(temporary, database)), { between });
   await session.query(commentStatement(database, comment));
 }

@@ -1,6 +1,8 @@
 /** `reset`: the five steps, and what is left when one of them fails. */
 import { type Context, OperationError, type Result, type Session } from "../../core/plugin.ts";
-import { inspect, refuseBusy, type ResetOptions } from "./plan.ts";
+import { withServerLock } from "../database/changes.ts";
+import { refuseBusy } from "../database/refusals.ts";
+import { inspect, type ResetOptions } from "./plan.ts";
 import { recreate, type Recreation, takeUp, temporaryName } from "./recreate.ts";
 
 /** How far a reset is; what has been done before is done. */
@@ -17,22 +19,18 @@ export async function reset(context: Context, options: ResetOptions): Promise<Re
   const { database } = db.target;
   const session = await db.maintenance({ notices: "drop" });
   if (dryRun) return await wouldBe(session, database);
-  const { rows: [own] } = await session.query<{ name: string }>(
-    "SELECT current_database()::text AS name",
-  );
   const state: Recreation = { terminated: 0, dropped: false };
   const at: { step: Step } = { step: "begin" };
   const lock = {
     key: `reset:${database}`,
     purpose: `reset of "${database}"`,
     wait: options.wait,
-    ...(own === undefined ? {} : { database: own.name }),
   };
   try {
-    return await db.withLock(lock, async (signal) => {
+    return await withServerLock(context, lock, async (signal) => {
       // Looked at anew: the confirmation may have taken its time.
       const { facts, rights: { serverVersion } } = await inspect(session, database);
-      refuseBusy(database, facts);
+      refuseBusy(database, { facts, verb: "reset" });
       signal.throwIfAborted();
       const backedUp = options.backupFirst && facts !== undefined
         ? await context.run("backup")
