@@ -17,6 +17,7 @@ export const CHECK_NAMES = [
   "connections",
   "transaction-ids",
   "indexes",
+  "restores",
   "encoding",
   "collation",
   "checksums",

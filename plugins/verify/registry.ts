@@ -7,6 +7,7 @@ import { connections, indexes, transactionIds } from "./load.ts";
 import { migrations } from "./migrations.ts";
 import type { CheckName } from "./names.ts";
 import { plugins } from "./plugins.ts";
+import { restores } from "./restores.ts";
 import { rights } from "./rights.ts";
 import { s3 } from "./s3.ts";
 import { connection, query, version, writes } from "./server.ts";
@@ -30,6 +31,7 @@ export const CHECKS: Readonly<Record<CheckName, Check>> = {
   "connections": connections,
   "transaction-ids": transactionIds,
   "indexes": indexes,
+  "restores": restores,
   "encoding": encoding,
   "collation": collation,
   "checksums": checksums,
