@@ -41,6 +41,8 @@ export interface ArchiveEntry {
 export interface ArchiveReader {
   /** @throws OperationError `bad_archive` where it cannot be one */
   push(bytes: Uint8Array): void;
+  /** Whether every block of data has come; what may follow is the table of contents once more. */
+  readonly hasAllData: boolean;
   /**
    * Tells that nothing more comes.
    *
@@ -49,24 +51,36 @@ export interface ArchiveReader {
   end(): ArchiveFacts;
 }
 
+/** How far a reader is. */
+interface Advance {
+  hasAllData: boolean;
+}
+
 const DATA_BLOCK = 1;
 const LARGE_OBJECTS_BLOCK = 3;
 
 /** Makes a reader of a custom archive, or of a directory's `toc.dat`. */
 export function createArchiveReader(): ArchiveReader {
-  const pieces = createPieces(readArchive, {
+  const advance: Advance = { hasAllData: false };
+  const pieces = createPieces((input) => readArchive(input, advance), {
     tooMuch: () => bad("more follows where it should end"),
     tooLittle: truncated,
   });
-  return { push: pieces.push, end: pieces.end };
+  return {
+    push: pieces.push,
+    end: pieces.end,
+    get hasAllData() {
+      return advance.hasAllData;
+    },
+  };
 }
 
-function* readArchive(input: Pieces): Generator<void, ArchiveFacts> {
+function* readArchive(input: Pieces, advance: Advance): Generator<void, ArchiveFacts> {
   const entries: ArchiveEntry[] = [];
   const { head, facts, int } = yield* readHead(input, function* (readers) {
     for (let left = readers.count; left > 0; left--) entries.push(yield* readEntry(input, readers));
   });
-  if (head.custom) yield* readBlocks(input, { entries, head, int });
+  if (head.custom) yield* readBlocks(input, { entries, head, int, advance });
   else if (!(yield* input.atEnd())) throw bad("more follows the table of contents");
   return { ...facts, entries };
 }
@@ -98,15 +112,17 @@ function* readEntry(input: Pieces, { head, int, text }: Readers): Generator<void
 
 function* readBlocks(
   input: Pieces,
-  { entries, head, int }: {
+  { entries, head, int, advance }: {
     readonly entries: readonly ArchiveEntry[];
     readonly head: Head;
     readonly int: () => Generator<void, number>;
+    readonly advance: Advance;
   },
 ): Generator<void, void> {
   const missing = new Map(
     entries.filter(({ hasData }) => hasData).map((entry) => [entry.id, entry]),
   );
+  advance.hasAllData = missing.size === 0;
   while (!(yield* input.atEnd())) {
     // pg_dump of 16 and newer writes the table of contents once more behind the data, where its
     // output is a file that it was not told the name of.
@@ -121,6 +137,7 @@ function* readBlocks(
     else if (kind === LARGE_OBJECTS_BLOCK) {
       while ((yield* int()) !== 0) yield* skipData(input, { head, int });
     } else throw bad(`a block is of the unknown kind ${kind}, at ${input.position}`);
+    advance.hasAllData = missing.size === 0;
   }
   const [first] = missing.values();
   if (first === undefined) return;

@@ -161,12 +161,14 @@ async function readLargeObjects(session: Session): Promise<number> {
   return row?.count ?? 0;
 }
 
-/** What sqlx's table says; null without one, or where it may not be read. */
+/** What sqlx's table says; null without one, where it may not be read, and where it is another one. */
 export async function readMigrations(session: Session): Promise<Migrations | null> {
   const { rows: [table] } = await session.query<{ name: string }>(
     `SELECT t.oid::pg_catalog.regclass::text AS name
        FROM (SELECT pg_catalog.to_regclass('_sqlx_migrations') AS oid) t
-      WHERE t.oid IS NOT NULL AND pg_catalog.has_table_privilege(t.oid, 'SELECT')`,
+      WHERE t.oid IS NOT NULL AND pg_catalog.has_table_privilege(t.oid, 'SELECT')
+        AND (SELECT count(*) FROM pg_catalog.pg_attribute WHERE attrelid = t.oid
+          AND attname IN ('version', 'description', 'checksum')) = 3`,
   );
   if (table === undefined) return null;
   const { rows } = await session.query<
