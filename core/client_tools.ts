@@ -12,7 +12,7 @@ import { USUAL_PATH } from "./programs.ts";
 /** What is looked with. */
 export interface ClientToolsOptions {
   readonly host: Host;
-  /** The only directory to look in: the setting `PG_BIN_DIR`. */
+  /** The only directory to look in for clients: the setting `PG_BIN_DIR`. */
   readonly directory?: string | undefined;
 }
 
@@ -63,13 +63,16 @@ async function search(
   name: ClientToolName,
   { host, directory }: ClientToolsOptions,
 ): Promise<Candidate[]> {
-  const places = directory === undefined
-    ? [
+  // Who names a directory of clients need not have the server there.
+  const everywhere = directory === undefined || name === "postgres";
+  const places = [
+    ...directory === undefined ? [] : [{ path: directory, major: undefined }],
+    ...!everywhere ? [] : [
       ...(host.env["PATH"] ?? USUAL_PATH).split(":").filter((each) => each.startsWith("/"))
         .map((path) => ({ path, major: majorOf(path) })),
       ...(await Promise.all(PLACES.map((place) => entriesOf(host, place)))).flat(),
-    ]
-    : [{ path: directory, major: undefined }];
+    ],
+  ];
   const candidates: Candidate[] = [];
   for (const place of places) {
     const path = await realProgram(host, `${place.path.replace(/\/$/, "")}/${name}`);

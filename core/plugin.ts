@@ -652,8 +652,11 @@ export interface ProgramExit {
   readonly signal?: string;
 }
 
-/** PostgreSQL's client programs that operations are built on. */
-export type ClientToolName = "psql" | "pg_dump" | "pg_dumpall" | "pg_restore";
+/**
+ * PostgreSQL's client programs that operations are built on; and `postgres`, the server itself, for
+ * built-ins alone, which is looked for in `PG_BIN_DIR` first, and then where any server is.
+ */
+export type ClientToolName = "psql" | "pg_dump" | "pg_dumpall" | "pg_restore" | "postgres";
 
 /** Which one is wanted. */
 export interface ClientToolOptions {

@@ -179,6 +179,26 @@ Deno.test("clientTool: with PG_BIN_DIR nothing else is looked at", async () => {
   });
 });
 
+Deno.test("clientTool: the server is looked for everywhere, in PG_BIN_DIR first", async () => {
+  const server = (major: number) => `/usr/lib/postgresql/${major}/bin/postgres`;
+  const { host } = machine({
+    "/clients/psql": "18.4",
+    [server(15)]: "15.4",
+    [server(17)]: "17.4",
+    "/named/postgres": "17.2",
+  });
+  const find = (directory: string, major: number) =>
+    createClientTools({ host, directory }).find("postgres", { major });
+  assert.equal((await find("/clients", 15)).path, server(15));
+  assert.equal((await find("/clients", 16)).path, server(17));
+  assert.equal((await find("/named", 16)).path, "/named/postgres");
+  await assert.rejects(find("/named", 18), { code: "client_tool_outdated" });
+  // Clients are looked for in that directory alone.
+  await assert.rejects(createClientTools({ host, directory: "/named" }).find("psql"), {
+    code: "client_tool_missing",
+  });
+});
+
 const installed = await clientTools();
 
 Deno.test({
