@@ -1,5 +1,6 @@
 /** TimescaleDB: plain PostgreSQL is fine too, since the migrations adapt. */
 import type { Check, Finding, Server } from "./check.ts";
+import { identifier } from "../sql/names.ts";
 
 /** What is known of the extension. */
 export interface TimescaleFacts {
@@ -9,13 +10,24 @@ export interface TimescaleFacts {
   readonly available: string | null;
   /** Whether the server has loaded the library. */
   readonly loaded: boolean;
+  /** Whether the database is set to TimescaleDB's restoring mode, which a restore begins and ends. */
+  readonly restoring: boolean;
+  /** The schema of the extension's functions. */
+  readonly schema: string | null;
 }
 
 // A setting of the library tells whether it is loaded: shared_preload_libraries may be hidden.
 const FACTS = `
 SELECT (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb') AS installed,
   (SELECT default_version FROM pg_available_extensions WHERE name = 'timescaledb') AS available,
-  EXISTS (SELECT FROM pg_settings WHERE name = 'timescaledb.max_background_workers') AS loaded`;
+  EXISTS (SELECT FROM pg_settings WHERE name = 'timescaledb.max_background_workers') AS loaded,
+  EXISTS (SELECT FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase,
+      LATERAL unnest(s.setconfig) AS each
+    WHERE d.datname = current_database()
+      AND each ~* '^timescaledb[.]restoring=(on|t|true|y|yes|1)$')
+    AS restoring,
+  (SELECT n.nspname::text FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+    WHERE e.extname = 'timescaledb') AS schema`;
 
 /** The extension's state in this database. */
 export const timescaledb: Check = {
@@ -32,6 +44,19 @@ export const timescaledb: Check = {
 export function judgeTimescale(facts: TimescaleFacts): Finding {
   const { installed, available, loaded } = facts;
   const details = { ...facts };
+  if (facts.restoring) {
+    const end = installed === null
+      ? "ALTER DATABASE … RESET timescaledb.restoring;"
+      : `SELECT ${identifier(facts.schema ?? "public")}.timescaledb_post_restore();`;
+    return {
+      status: "failed",
+      message:
+        "The database is in TimescaleDB's restoring mode: hypertables are not known there, " +
+        "and no background job runs",
+      remedy: `Unless a restore is at work in it: ${end}`,
+      details,
+    };
+  }
   if (installed === null) {
     const message = available === null
       ? "TimescaleDB is not installed (plain PostgreSQL)"

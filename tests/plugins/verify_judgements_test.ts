@@ -80,7 +80,7 @@ Deno.test("verify writes: a standby and read-only settings are warned of, with t
 
 Deno.test("verify timescaledb: plain PostgreSQL is in order, versions that differ are not", () => {
   const of = (installed: string | null, available: string | null, loaded = true) =>
-    judgeTimescale({ installed, available, loaded });
+    judgeTimescale({ installed, available, loaded, restoring: false, schema: "public" });
   assert.deepEqual(
     [of(null, null, false), of(null, "2.17.2"), of(null, "2.17.2", false), of("2.9.1", "2.9.1")]
       .map(({ status, message }) => `${status} ${message}`),

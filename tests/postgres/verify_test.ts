@@ -1,5 +1,7 @@
 /** `verify` against real servers. */
 import assert from "assert";
+// @ts-types="@types/pg"
+import pg from "pg";
 import { join } from "node:path";
 import { CHECK_NAMES, type CheckName } from "../../plugins/verify/names.ts";
 import type { Host } from "../../core/host.ts";
@@ -279,6 +281,24 @@ Deno.test("verify timescaledb: tells the version that is installed", async () =>
   const { of } = await verify(project, ["timescaledb"], { env });
   assert.equal(of("timescaledb").details.installed, offered.of("timescaledb").details.available);
   assert.match(of("timescaledb").message, /^TimescaleDB \d+\.\d+/);
+  // What a restore leaves that was killed.
+  const client = new pg.Client({ connectionString: server.url });
+  await client.connect();
+  try {
+    await client.query("SELECT timescaledb_pre_restore()");
+    const left = await verify(project, ["timescaledb"], { env });
+    assert.equal(left.of("timescaledb").status, "failed");
+    assert.match(
+      left.of("timescaledb").message,
+      /^The database is in TimescaleDB's restoring mode/,
+    );
+    const [, line = ""] = /: (SELECT .*)$/.exec(left.of("timescaledb").remedy ?? "") ?? [];
+    await client.query(line);
+    const ended = await verify(project, ["timescaledb"], { env });
+    assert.match(ended.of("timescaledb").message, /^TimescaleDB \d+\.\d+/);
+  } finally {
+    await client.end();
+  }
 });
 
 /** A directory with a migration that creates the extension. */
