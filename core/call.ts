@@ -54,6 +54,13 @@ function flagWords(
   name: string,
   value: string | number | boolean | readonly string[],
 ): string[] {
+  // As a word it would be another flag with a value, which nobody has looked at.
+  if (name.includes("=")) {
+    throw new OperationError(`Unknown flag ${shown(`--${name}`)}`, {
+      kind: "usage",
+      code: "usage",
+    });
+  }
   if (typeof value === "boolean") return value ? [`--${name}`] : [];
   return (Array.isArray(value) ? value : [value]).map((each) => `--${name}=${each}`);
 }

@@ -25,6 +25,7 @@ forEachKind("sandbox: no other command does for a plugin what it may not do", as
     script: ['"script", { args: { name: "report" } }', "not_declared"],
     "migrations of others": ['"migrate", { flags: { dir: "/etc" } }', "not_declared"],
     "by its alias": ['"migrate-status", { flags: { dir: ["/etc"] } }', "not_declared"],
+    "a value in a flag's name": ['"migrate status", { flags: { "dir=/etc": true } }', "usage"],
     "a new migration": [
       '"migrate add", { args: { name: "x" }, flags: { dir: "." } }',
       "not_declared",

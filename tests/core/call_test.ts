@@ -79,6 +79,8 @@ function plugin(events: string[] = []): Plugin {
       }),
       "misspelt": outer("inner", { flags: { nme: "a" } }),
       "misplaced": outer("inner", { args: { wat: "a" } }),
+      "with its value": outer("inner", { flags: { "name=a": true } }),
+      "with a value in front": outer("inner", { flags: { "name=a": "b" } }),
       "nowhere": outer("no such"),
       "destroys": outer("dangerous", { flags: { confirm: "llm_observatory" } }),
       "destroys other": outer("dangerous", { flags: { confirm: "other" } }),
@@ -132,7 +134,15 @@ Deno.test("ctx.run: flags and arguments arrive as given, whatever they look like
 });
 
 Deno.test("ctx.run: an input that the command does not take is an error of usage", async () => {
-  for (const words of [["misspelt"], ["misplaced"], ["nowhere"]]) {
+  for (
+    const words of [
+      ["misspelt"],
+      ["misplaced"],
+      ["nowhere"],
+      ["with", "its", "value"],
+      ["with", "a", "value", "in", "front"],
+    ]
+  ) {
     const { code, ok, error } = await json(words);
     assert.deepEqual([code, ok, error.kind], [2, false, "usage"], words.join(" "));
   }
