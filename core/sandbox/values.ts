@@ -175,17 +175,26 @@ export function dataProblem(data: unknown): string | undefined {
       weight += value.byteLength;
       return weight > HEAVIEST ? `is larger than ${HEAVIEST >> 20} MiB` : undefined;
     }
+    if (value instanceof BigInt) return "holds a bigint as an object";
     if (depth > DEEPEST) return `is nested deeper than ${DEEPEST} levels`;
     if (above.has(value)) return "holds itself";
     above.add(value);
-    for (const each of Object.values(value)) {
+    const held = heldBy(value);
+    // What a list has not is written, too.
+    if (Array.isArray(value)) weight += 8 * (value.length - held.length);
+    for (const each of held) {
       const problem = look(each, depth + 1);
       if (problem !== undefined) return problem;
     }
     above.delete(value);
-    return undefined;
+    return weight > HEAVIEST ? `is larger than ${HEAVIEST >> 20} MiB` : undefined;
   }
   return look(data, 0);
+}
+
+/** What is written of an object. */
+function heldBy(value: object): unknown[] {
+  return value instanceof Map || value instanceof Set ? [...value.values()] : Object.values(value);
 }
 
 /** Data that can be written as JSON. */

@@ -335,6 +335,14 @@ Deno.test("sandbox messages: data that cannot be written as JSON is told of", ()
   assert.equal(dataProblem(deep), "is nested deeper than 500 levels");
   assert.equal(dataProblem("x".repeat(65 << 20)), "is larger than 64 MiB");
   assert.equal(dataProblem([new Uint8Array(65 << 20)]), "is larger than 64 MiB");
+  const map = new Map<string, unknown>();
+  map.set("self", new Set([map]));
+  assert.equal(dataProblem(map), "holds itself");
+  assert.equal(dataProblem(new Map([["a", new Set([deep])]])), "is nested deeper than 500 levels");
+  assert.equal(dataProblem([Object(1n)]), "holds a bigint as an object");
+  // 4,000,000,000 times null, and 5,000,000 numbers.
+  assert.equal(dataProblem(Object.assign([], { length: 4e9 })), "is larger than 64 MiB");
+  assert.equal(dataProblem(new Array(5e6).fill(1)), undefined);
   assert.equal(dataProblem({ twice: [twice, twice], n: 1n, d: new Date(0) }), undefined);
 });
 
