@@ -52,6 +52,8 @@ const SILENT = "assert clear count countReset group groupCollapsed groupEnd time
  * @throws {Error} when something cannot be taken away
  */
 export function harden(write) {
+  // Its streams have symbols by which they read what the runtime knows by a number: these are 0 to 2.
+  for (const stream of [Deno.stdin, Deno.stdout, Deno.stderr]) stream.close();
   const internals = Reflect.get(Deno, Reflect.get(Deno, "internal"));
   /** @type {(values: unknown[]) => string} */
   const inspect = Reflect.get(internals, "inspectArgs");

@@ -34,6 +34,7 @@ const listen = scope.addEventListener.bind(scope);
 
 /** @type {Plugin} */
 let plugin;
+let started = false;
 /** @type {ErrorClasses} */
 let classes;
 let last = 0;
@@ -201,6 +202,9 @@ function told(result) {
 
 /** @param {Extract<HostMessage, { type: "start" }>} message */
 async function start({ entry, contract }) {
+  // The runtime's mark of its own events can be forged, and it checks nothing that is imported here.
+  if (started) throw new Error("A plugin is loaded once, and by the host alone");
+  started = true;
   try {
     harden((level, text) => post({ type: "log", level, text }));
     classes = await import(contract);
@@ -290,5 +294,6 @@ listen("error", (event) => {
 listen("unhandledrejection", (event) => {
   event.preventDefault();
   event.stopImmediatePropagation();
-  post({ type: "crashed", error: pack(Reflect.get(event, "reason")) });
+  const thrown = event instanceof PromiseRejectionEvent ? event.reason : undefined;
+  post({ type: "crashed", error: pack(thrown) });
 });
