@@ -3,7 +3,6 @@
 import assert from "assert";
 import { join } from "node:path";
 import { withFolder } from "../core/plugin_folder.ts";
-import { freshDatabase } from "../database.ts";
 import { forEachKind, startProgram } from "../program.ts";
 import { NOT_DECLARED, pluginOf, tried, withPlugin } from "./sandbox_tries.ts";
 
@@ -97,9 +96,10 @@ const ESCAPES: Readonly<Record<string, readonly [code: string, fails: RegExp]>> 
 /** A listener that must not be spoken to. */
 async function withListener(work: (port: number) => Promise<void>): Promise<number> {
   let connections = 0;
-  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, () => {
+  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, ({ url }) => {
     connections++;
-    return new Response("reached");
+    if (!url.endsWith("/away")) return new Response("reached");
+    return Response.redirect(url.replace("127.0.0.1", "localhost").replace("/away", "/"));
   });
   try {
     await work(server.addr.port);
@@ -155,14 +155,16 @@ forEachKind("sandbox: the network is reached as far as it is declared", async (k
       declared: `fetch('http://127.0.0.1:${port}').then((r) => r.text())`,
       other: `fetch('http://127.0.0.1:${port + 1}').then((r) => r.text())`,
       name: `fetch('http://localhost:${port}').then((r) => r.text())`,
-      redirected: "fetch('file:///etc/passwd').then((r) => r.text())",
+      file: "fetch('file:///etc/passwd').then((r) => r.text())",
+      redirected: `fetch('http://127.0.0.1:${port}/away').then((r) => r.text())`,
     }, { permissions: { net: [`127.0.0.1:${port}`] } });
     assert.equal(told["declared"], "escaped: reached");
-    for (const name of ["other", "name", "redirected"]) {
+    for (const name of ["other", "name", "file", "redirected"]) {
       assert.match(told[name] ?? "", NO_NET, name);
     }
   });
-  assert.equal(connections, 1);
+  // What was declared, and the redirection itself, which leads to another name of the same listener.
+  assert.equal(connections, 2);
 });
 
 forEachKind(
@@ -250,46 +252,6 @@ forEachKind("sandbox: what a plugin breaks in its worker breaks nothing else", a
   assert.match(stderr, /to stdout/);
 });
 
-forEachKind("sandbox: SQL cannot do what the command's effect forbids", async (kind) => {
-  await using database = await freshDatabase({ sql: "CREATE TABLE t (n int)" });
-  const attempts = [
-    `ctx.db.query("INSERT INTO t VALUES (1)")`,
-    `ctx.db.query("SET default_transaction_read_only = off").then(() =>
-       ctx.db.query("INSERT INTO t VALUES (1)"))`,
-    `ctx.db.query("SELECT 1; INSERT INTO t VALUES (1)")`,
-    `ctx.db.query("COMMIT; INSERT INTO t VALUES (1)")`,
-    `ctx.db.session({ readOnly: false, settings: { default_transaction_read_only: "off" } })
-       .then((s) => s.query("INSERT INTO t VALUES (1)"))`,
-    `ctx.db.transaction((s) => s.query("INSERT INTO t VALUES (1)"))`,
-    `ctx.db.session().then((s) => s.pipeline([{ sql: "INSERT INTO t VALUES (1)" }]))`,
-    `ctx.db.session().then((s) => s.copyIn("COPY t FROM STDIN",
-       ReadableStream.from([new TextEncoder().encode("1\\n")])))`,
-    `ctx.db.session().then((s) => s.execute("INSERT INTO t VALUES (1)"))
-       .then((rows) => Array.fromAsync(rows))`,
-    `ctx.db.stream("INSERT INTO t VALUES (1) RETURNING n").then((rows) => Array.fromAsync(rows))`,
-    `ctx.db.copyIn("COPY t FROM STDIN", ReadableStream.from([new TextEncoder().encode("1\\n")]))`,
-    `ctx.db.maintenance().then((s) => s.query("CREATE DATABASE escaped"))`,
-    `ctx.run("exec", { args: { sql: "INSERT INTO t VALUES (1)" } })`,
-  ];
-  const source = pluginOf({
-    try: `async (ctx) => {
-      const attempts = [${attempts.map((code) => `() => ${code}`).join(",\n")}];
-      const data = [];
-      for (const attempt of attempts) {
-        data.push(await attempt().then(() => "done", (error) => error instanceof OperationError));
-      }
-      return { data };
-    }`,
-  }, { database: "database" });
-  const { code, json, stderr } = await withPlugin(kind, {
-    source,
-    args: ["try", "--database-url", database.url],
-  });
-  assert.equal(code, 0, stderr + JSON.stringify(json));
-  assert.deepEqual(json.data, attempts.map(() => true));
-  assert.deepEqual(await database.query("SELECT * FROM t"), []);
-});
-
 forEachKind(
   "sandbox: whatever a command gives crosses as data, or is an error of its own",
   async (kind) => {
@@ -301,6 +263,8 @@ forEachKind(
       proto: [`JSON.parse('{"__proto__": { "polluted": 1 }, "constructor": 2 }')`, undefined],
     } as const;
     const refused = {
+      bigint: ["[Object(1n)]", /its result holds a bigint as an object$/],
+      gaps: ["Object.assign([], { length: 4e9 })", /its result is larger than 64 MiB$/],
       cycle: ["(() => { const a = {}; a.a = a; return a; })()", /its result holds itself/],
       deep: ["(() => { let a = 1; for (let i = 0; i < 2e5; i++) a = [a]; return a; })()", /./],
       function: ["() => {}", /could not be cloned/],
