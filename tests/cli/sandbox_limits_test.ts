@@ -254,3 +254,48 @@ forEachKind("sandbox: a command that takes too much memory is ended, and blamed"
     );
   }
 });
+
+forEachKind("sandbox: of plugins that run each other, the one at fault is blamed", async (kind) => {
+  const faults = {
+    loops: "for (;;);",
+    hoards: "const all = []; for (;;) all.push(new Uint8Array(1e6).fill(1));",
+    throws: "throw new TypeError('no luck');",
+    // And so on.
+    again: 'return await ctx.run("one again");',
+  };
+  const commands = (name: string, bodies: Readonly<Record<string, string>>) =>
+    Object.entries(bodies).map(([path, body]) =>
+      `"${name} ${path}": {
+      summary: "Try", examples: [], effect: "write", database: "none",
+      run: async (ctx) => { ${body} } }`
+    ).join(",\n");
+  const calls = Object.fromEntries(
+    Object.keys(faults).map((path) => [path, `return await ctx.run("two ${path}");`]),
+  );
+  await using given = await project(kind, {
+    "plugins/one.js": `export default { name: "one", api: 1, summary: "Try", commands: {
+      ${commands("one", calls)} } };`,
+    "plugins/two.js": `export default { name: "two", api: 1, summary: "Try", commands: {
+      ${commands("two", faults)} }, hooks: { "before:config": () => { ${faults.hoards} } } };`,
+  });
+  const run = (...args: string[]) =>
+    given.run(["--json", ...args], {
+      env: { PLUGINS_DIR: "plugins", ...SECONDS, ...MEGABYTES },
+      timeoutMs: 30_000,
+    });
+  for (
+    const [path, message] of [
+      ["one loops", /^Plugin two did not pause within 2 s/],
+      ["one hoards", /^Plugin two took more than 150 MiB of memory$/],
+      ["one throws", /^Plugin two failed: TypeError: no luck \(.*plugins\/two\.js:\d+:\d+\)$/],
+      ["one again", /^Cannot run two again: 10 commands have run each other already/],
+      ["config", /^The hook "before:config" of plugin two failed: Plugin two took more than 150/],
+    ] as const
+  ) {
+    const { code, stdout, stderr } = await run(...path.split(" "));
+    assert.equal(code, 1, `${path}: ${stderr}`);
+    assert.match(JSON.parse(stdout).error.message, message, path);
+  }
+  const { code } = await run("plugin", "list", "--check");
+  assert.equal(code, 0);
+});
