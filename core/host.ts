@@ -66,7 +66,7 @@ export interface HostPrograms {
    * Starts a program.
    *
    * @param path its file; no directory is searched for it
-   * @throws OperationError `program_missing` or `program_not_started`
+   * @throws OperationError `program_missing`, `program_not_started`, or `arguments_too_long`
    */
   spawn(path: string, options: SpawnOptions): Promise<SpawnedProgram>;
 }

@@ -499,7 +499,7 @@ export interface Context {
    * run.
    *
    * @param program a path, or a name that is looked for on PATH
-   * @throws OperationError `program_missing` or `program_not_started`
+   * @throws OperationError `program_missing`, `program_not_started`, or `arguments_too_long`
    */
   exec(program: string, options?: ProgramOptions): Promise<Program>;
   /**

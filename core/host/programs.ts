@@ -200,5 +200,8 @@ function reasonOf(path: string, error: unknown): [code: string, reason: string] 
   if (message.includes("os error 8")) {
     return ["program_not_started", "it is no program for this machine"];
   }
+  if (message.includes("os error 7)")) {
+    return ["arguments_too_long", "its arguments are more than the system takes"];
+  }
   return ["program_not_started", message];
 }

@@ -18,15 +18,30 @@ export interface CallFacts {
   readonly directory?: string;
 }
 
-/** The arguments; the connection is no part of them, nor is any secret. */
-export function dumpArguments(facts: CallFacts): string[] {
+/** What pg_dump is started with; the connection is no part of it, nor is any secret. */
+export interface DumpArguments {
+  readonly args: readonly string[];
+  /** What it reads, where the tables are too many for its arguments. */
+  readonly filter: string | undefined;
+}
+
+/** The first major whose pg_dump reads what is dumped from a file. */
+const FILTERS_SINCE = 17;
+
+/** Bytes of arguments that every system takes, those of long environments too. */
+const MUCH_BYTES = 131_072;
+
+/** Makes the arguments. */
+export function dumpArguments(facts: CallFacts): DumpArguments {
   const { options: { format, sections, jobs }, tool, compression, selection, snapshot } = facts;
   const patterns = [
     ...selection.resolved_tables.map((table) => `--table=${table}`),
     ...selection.resolved_exclude.map((table) => `--exclude-table=${table}`),
     ...selection.resolved_exclude_rows.map((table) => `--exclude-table-data=${table}`),
   ];
-  return [
+  const much = patterns.reduce((sum, { length }) => sum + length, 0) > MUCH_BYTES;
+  const filtered = much && tool.major >= FILTERS_SINCE;
+  const args = [
     `--format=${format}`,
     compressionArgument(compression, tool),
     `--snapshot=${snapshot}`,
@@ -36,9 +51,24 @@ export function dumpArguments(facts: CallFacts): string[] {
     ...(takesAnother(facts.encoding, patterns) ? ["--encoding=UTF8"] : []),
     ...(sections === "schema" ? ["--schema-only"] : sections === "data" ? ["--data-only"] : []),
     ...(format === "directory" ? [`--jobs=${jobs}`, `--file=${facts.directory}`] : []),
-    ...patterns,
+    ...(filtered ? ["--filter=-"] : patterns),
     ...(selection.resolved_tables.length > 0 ? ["--strict-names"] : []),
   ];
+  return { args, filter: filtered ? filterOf(selection) : undefined };
+}
+
+/** The same as the patterns, a line each (PostgreSQL documentation, "pg_dump", `--filter`). */
+function filterOf(selection: Selection): string {
+  const lines = (what: string, names: readonly string[]) =>
+    names.map((name) =>
+      // Between quotes a backslash and a line break are escaped; nothing else is.
+      `${what} ${name.replaceAll("\\", "\\\\").replaceAll("\n", "\\n")}\n`
+    );
+  return [
+    ...lines("include table", selection.resolved_tables),
+    ...lines("exclude table", selection.resolved_exclude),
+    ...lines("exclude table_data", selection.resolved_exclude_rows),
+  ].join("");
 }
 
 /** pg_dump takes its arguments for text in the encoding that it dumps in, which is the database's. */

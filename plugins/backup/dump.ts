@@ -20,6 +20,8 @@ const EXCERPT_LINES = 20;
 export interface DumpCall {
   readonly tool: ClientTool;
   readonly args: readonly string[];
+  /** What it reads of the tables that it dumps, where they are no arguments. */
+  readonly filter?: string | undefined;
   /** What its sessions are known by in `pg_stat_activity`. */
   readonly name: string;
   readonly listener?: DumpListener;
@@ -46,12 +48,15 @@ const BUFFER_BYTES = 262_144;
 
 /** Starts pg_dump or pg_dumpall. */
 export async function startDump(ctx: Context, call: DumpCall): Promise<Dump> {
-  const { tool, args, name, listener } = call;
+  const { tool, args, filter, name, listener } = call;
   const program = await ctx.exec(tool.path, {
     args,
     connect: true,
     // Its messages are read, so they are asked for in English.
     env: { PGAPPNAME: name, LC_ALL: "C", LANGUAGE: "C" },
+    ...(filter === undefined ? {} : { stdin: new Blob([filter]).stream() }),
+  }).catch((error) => {
+    throw tooMany(error, tool) ?? error;
   });
   const messages = createDumpMessages(listener);
   const watchdog = startWatchdog(call.stallTimeout, () => stop(stalled(call)));
@@ -121,6 +126,22 @@ function startWatchdog(seconds: number, bark: () => void): Watchdog {
     },
     stop: () => clearInterval(timer),
   };
+}
+
+/** Names of tables without end are told as what they are; undefined for any other failure. */
+function tooMany(error: unknown, tool: ClientTool): OperationError | undefined {
+  if (!(error instanceof OperationError) || error.code !== "arguments_too_long") return undefined;
+  return new OperationError(
+    `Cannot back up: the names of all tables of --tables and --exclude-table are more than ` +
+      `${nameOf(tool)} ${tool.version} can be given`,
+    {
+      kind: "usage",
+      code: "too_many_tables",
+      hint: "Back up the whole database, or put client programs of PostgreSQL 17 or newer into " +
+        "PG_BIN_DIR, which read the names as a file",
+      cause: error,
+    },
+  );
 }
 
 function failed(

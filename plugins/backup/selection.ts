@@ -56,9 +56,8 @@ export async function resolveSelection(session: Session, wanted: Wanted): Promis
     ...await withDescendants(session, stores),
     ...await compressedChunks(session, stores),
   ];
-  const left = tables.length === 0
-    ? undefined
-    : included.filter(({ oid }) => !excluded.some((each) => each.oid === oid));
+  const gone = new Set(excluded.map(({ oid }) => oid));
+  const left = tables.length === 0 ? undefined : included.filter(({ oid }) => !gone.has(oid));
   if (left?.length === 0) {
     throw new OperationError("Cannot back up: --exclude-table leaves out every table of --tables", {
       kind: "usage",

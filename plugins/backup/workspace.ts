@@ -6,7 +6,7 @@ import type { StoredFile } from "../repository/manifest.ts";
 import type { PlainCheck } from "../repository/plain_dump.ts";
 import type { Bucket } from "./bucket.ts";
 import type { Places } from "./backup.ts";
-import { memoryFor, storeInBucket, storeLocally, USUAL_MEMORY } from "./storing.ts";
+import { memoryFor, SILENT_MEMORY, storeInBucket, storeLocally } from "./storing.ts";
 import { type FileUpload, uploadFile } from "./uploading.ts";
 
 /** The files of one backup under way. */
@@ -115,7 +115,7 @@ export function createWorkspace(
         if (upload === undefined) throw new Error("A backup has to go somewhere");
         const { object } = upload;
         const memory = memoryFor(upload.partSize(0));
-        if (memory > USUAL_MEMORY) {
+        if (memory > SILENT_MEMORY) {
           ctx.log.info(
             `The upload needs ${
               Math.ceil(memory / 2 ** 20)

@@ -37,7 +37,7 @@ export async function writeDump(
     const { writeDirectory } = await import("./write_directory.ts");
     return await writeDirectory(ctx, prepared, progress);
   }
-  const args = dumpArguments({
+  const { args, filter } = dumpArguments({
     options,
     tool,
     compression,
@@ -48,6 +48,7 @@ export async function writeDump(
   const call: DumpCall = {
     tool,
     args,
+    filter,
     name,
     stallTimeout: options.stallTimeout,
     listener: { table: progress.table },

@@ -30,7 +30,7 @@ export async function writeDirectory(
   const directory = `${parent}/${final}.partial`;
   await ctx.files.makeDirectory(directory, { private: true });
   workspace.mine(directory);
-  const args = dumpArguments({
+  const { args, filter } = dumpArguments({
     options,
     tool,
     compression,
@@ -43,6 +43,7 @@ export async function writeDirectory(
   const dump = await startDump(ctx, {
     tool,
     args,
+    filter,
     name,
     stallTimeout: options.stallTimeout,
     listener: { table: progress.table, finished: members.finished },

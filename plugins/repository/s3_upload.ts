@@ -9,14 +9,14 @@ import { beginUpload, forgetUpload } from "./s3_unfinished.ts";
 export type { ObjectPart } from "./s3_part.ts";
 
 const MIB = 2 ** 20;
-const SMALLEST_PART = 8 * MIB;
+const SMALLEST_PART = 6 * MIB;
 const LARGEST_PART = 5 * 1024 * MIB;
 
 /** What a part count is planned for, so that an estimate may be too low. */
 const PLANNED_PARTS = 9000;
 
 /**
- * The size of parts for an object whose size is only estimated: 8 MiB, or more where so many parts
+ * The size of parts for an object whose size is only estimated: 6 MiB, or more where so many parts
  * were too many.
  *
  * @param estimate bytes

@@ -349,6 +349,10 @@ Deno.test("exec: a program that cannot be started is told with the reason", () =
       "program_not_started",
       'there is no "/no/such/shell", which its first line names',
     );
+    await assert.rejects(run.exec("sh", { args: ["x".repeat(200_000)] }), {
+      code: "arguments_too_long",
+      message: 'Cannot start "/usr/bin/sh": its arguments are more than the system takes',
+    });
   }));
 
 Deno.test("exec: a run that is to end takes its programs along, with all that they have started", async () => {

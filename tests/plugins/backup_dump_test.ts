@@ -159,3 +159,19 @@ Deno.test("pg_dump: whoever stops reading ends it", async () => {
     assert.throws(() => Deno.kill(pid, "SIGCONT"), Deno.errors.NotFound);
   });
 });
+
+Deno.test("pg_dump: more names of tables than its arguments can hold are told, with a way out", async () => {
+  const args = [`--table=${"x".repeat(200_000)}`];
+  await assert.rejects(dumping("exit 0", textOf, { args }), {
+    name: "OperationError",
+    kind: "usage",
+    code: "too_many_tables",
+    message: "Cannot back up: the names of all tables of --tables and --exclude-table are more " +
+      "than pg_dump 15.0 can be given",
+    hint: /PostgreSQL 17 or newer/,
+  });
+});
+
+Deno.test("pg_dump: what it is to read reaches it", async () => {
+  assert.equal(await dumping("cat", textOf, { filter: "include table a\n" }), "include table a\n");
+});

@@ -211,11 +211,12 @@ Deno.test("arguments: nothing but what is asked for, and no secret", () => {
     encoding: "UTF8",
     snapshot: "00000003-1",
   };
-  assert.deepEqual(dumpArguments({ ...facts, options: options() }), [
+  const argumentsOf = (given: Parameters<typeof dumpArguments>[0]) => dumpArguments(given).args;
+  assert.deepEqual(argumentsOf({ ...facts, options: options() }), [
     ...["--format=custom", "--compress=1", "--snapshot=00000003-1", "--no-password", "--verbose"],
   ]);
   assert.deepEqual(
-    dumpArguments({
+    argumentsOf({
       ...facts,
       options: options({ format: "directory", jobs: 4, "data-only": true }),
       directory: "/b/x.dir.partial",
@@ -235,7 +236,7 @@ Deno.test("arguments: nothing but what is asked for, and no secret", () => {
   );
   // pg_dump reads its arguments in the encoding that it dumps in.
   const named = (encoding: string, resolved_tables: readonly string[]) =>
-    dumpArguments({
+    argumentsOf({
       ...facts,
       options: options(),
       encoding,
@@ -245,6 +246,41 @@ Deno.test("arguments: nothing but what is asked for, and no secret", () => {
   assert.equal(named("LATIN1", ['"public"."a\nb"']), false);
   assert.equal(named("UTF8", ['"public"."größe"']), false);
   assert.equal(named("SQL_ASCII", ['"public"."größe"']), false);
-  const schema = dumpArguments({ ...facts, options: options({ "schema-only": true }) });
+  const schema = argumentsOf({ ...facts, options: options({ "schema-only": true }) });
   assert.equal(schema.at(-1), "--schema-only");
+});
+
+Deno.test("arguments: the names of very many tables are read by a pg_dump that can, and else are arguments", () => {
+  const named = (count: number) =>
+    Array.from({ length: count }, (_, index) => `"public"."a table with a long name ${index}"`);
+  const facts = (tables: number, major: number) => ({
+    tool: { path: "/usr/bin/pg_dump", version: `${major}.1`, major },
+    compression: { method: "gzip", level: 1 } as const,
+    selection: {
+      tables: ["a*"],
+      exclude: ["b*"],
+      resolved_tables: named(tables),
+      resolved_exclude: ['"public"."back\\slash"'],
+      resolved_exclude_rows: ['"public"."line\nend"'],
+    },
+    encoding: "UTF8",
+    snapshot: "00000003-1",
+    options: options(),
+  });
+  const few = dumpArguments(facts(100, 17));
+  assert.equal(few.filter, undefined);
+  assert.equal(few.args.filter((each) => each.startsWith("--table=")).length, 100);
+  const old = dumpArguments(facts(10_000, 16));
+  assert.equal(old.filter, undefined);
+  assert.equal(old.args.filter((each) => each.startsWith("--table=")).length, 10_000);
+  const { args, filter = "" } = dumpArguments(facts(10_000, 17));
+  assert.deepEqual(args.slice(5), ["--filter=-", "--strict-names"]);
+  const lines = filter.split("\n");
+  assert.equal(lines[0], 'include table "public"."a table with a long name 0"');
+  assert.deepEqual(lines.slice(9_999), [
+    'include table "public"."a table with a long name 9999"',
+    String.raw`exclude table "public"."back\\slash"`,
+    String.raw`exclude table_data "public"."line\nend"`,
+    "",
+  ]);
 });

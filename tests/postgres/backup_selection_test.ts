@@ -1,10 +1,11 @@
 /** Patterns of tables: what they are resolved to is what pg_dump itself would dump. */
 import assert from "assert";
+import { join } from "node:path";
 import { listTables } from "../../plugins/repository/counts.ts";
 import { splitPatterns } from "../../plugins/repository/pattern.ts";
 import { type Resolved, resolveSelection } from "../../plugins/backup/selection.ts";
 import { backupProject, contentsOf, restored } from "../backup_project.ts";
-import { runClient } from "../client_majors.ts";
+import { clientMajors, runClient } from "../client_majors.ts";
 import { ODD_NAMES } from "../backup_source.ts";
 import { clientTools, clientToolsMissing, freshDatabase, type TestDatabase } from "../database.ts";
 import { runDatabase } from "../core/run_database.ts";
@@ -286,6 +287,33 @@ Deno.test({
       const verified = await project.run(["backup", "verify", manifest.id]);
       assert.equal(verified.exit, 0, verified.stderr);
     }
+  },
+});
+
+const newest = (await clientMajors()).find(({ version }) => version >= 17);
+
+Deno.test({
+  name: "backup --tables: thousands of partitions with odd names go to a pg_dump that reads them",
+  ignore: skipWhenMissing("tests of very many tables", newest?.missing),
+  async fn() {
+    // So long that they are more than 128 KiB together.
+    await using project = await backupProject({
+      sql: `CREATE TABLE many (n int) PARTITION BY LIST (n);
+        CREATE TABLE stays (n int); INSERT INTO stays VALUES (1);
+        DO $do$ BEGIN FOR i IN 1..1800 LOOP EXECUTE format(
+          'CREATE TABLE %I PARTITION OF many FOR VALUES IN (%s)',
+          E'a "partition" \\\\ of \n # äll the others, with a name ' || i, i); END LOOP; END $do$;
+        INSERT INTO many SELECT generate_series(1, 1800)`,
+    });
+    const env = { PG_BIN_DIR: newest?.directory ?? "" };
+    const made = await project.backup(["--tables", "many"], { env });
+    assert.ok(made.manifest.arguments.includes("--filter=-"));
+    assert.equal(made.manifest.selection.resolved_tables.length, 1801);
+    const program = join(env.PG_BIN_DIR, "pg_restore");
+    const { stdout } = await runClient(program, { args: ["--list", made.dump] });
+    const list = new TextDecoder().decode(stdout);
+    assert.equal(list.match(/^\d+; \d+ \d+ TABLE DATA public a "partition"/gm)?.length, 1800);
+    assert.doesNotMatch(list, / stays /);
   },
 });
 
