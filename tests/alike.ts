@@ -32,7 +32,11 @@ export async function requireAlike(
   options: AlikeOptions = {},
 ): Promise<void> {
   await requireDumpsAlike(actual, expected, options);
-  assert.deepEqual(await contentsOf(actual), await contentsOf(expected), options.what);
+  assert.deepEqual(
+    await contentsOf(actual),
+    await contentsOf(expected),
+    options.what ?? "contents",
+  );
 }
 
 /** What is kept of a database, to compare with when it is not there any more. */
@@ -55,8 +59,8 @@ export async function requireLikeness(
   expected: Likeness,
   options: AlikeOptions = {},
 ): Promise<void> {
-  requireSameText(await dumpText(actual, options), expected.dump, options.what);
-  assert.deepEqual(await contentsOf(actual), expected.contents, options.what);
+  requireSameText(await dumpText(actual, options), expected.dump, options);
+  assert.deepEqual(await contentsOf(actual), expected.contents, options.what ?? "contents");
 }
 
 /** Requires that the dumps of two databases are alike. */
@@ -66,7 +70,7 @@ export async function requireDumpsAlike(
   options: AlikeOptions = {},
 ): Promise<void> {
   const [a, b] = [await dumpText(actual, options), await dumpText(expected, options)];
-  requireSameText(a, b, options.what);
+  requireSameText(a, b, options);
 }
 
 /** The text of a dump, without what differs each time. */
@@ -76,7 +80,11 @@ export interface DumpedText {
   readonly lines: readonly string[] | undefined;
 }
 
-function requireSameText(a: DumpedText, b: DumpedText, what = "the dumps"): void {
+function requireSameText(
+  a: DumpedText,
+  b: DumpedText,
+  { what = "the dumps" }: AlikeOptions,
+): void {
   if (a.sha256 === b.sha256) return;
   const lines = a.lines ?? [];
   const at = lines.findIndex((line, index) => line !== b.lines?.[index]);
@@ -98,27 +106,57 @@ async function dumpText(
     stderr: "piped",
   }).spawn();
   const errors = new Response(child.stderr).text();
+  const text = createDumpText(without);
+  // Lines may be longer than all the others together; joined once, not with each piece.
+  let rest: string[] = [];
+  for await (const piece of child.stdout.pipeThrough(new TextDecoderStream("utf-8"))) {
+    const pieces = piece.split("\n");
+    rest.push(pieces[0] ?? "");
+    for (const next of pieces.slice(1)) {
+      text.line(rest.join(""));
+      rest = [next];
+    }
+  }
+  text.line(rest.join(""));
+  const { success } = await child.status;
+  assert(success, await errors);
+  return text.end();
+}
+
+/**
+ * Takes a dump line by line. The rows of a table count in any order: where the pages of a table are
+ * not filled to the brim, a short row may find its place before a long one.
+ */
+function createDumpText(
+  without: RegExp | undefined,
+): { line(text: string): void; end(): DumpedText } {
   const hash = createHash("sha256");
   const lines: string[] = [];
   let kept = 0;
-  const take = (line: string) => {
-    if (UNIQUE.test(line) || without?.test(line) === true) return;
+  let rows: string[] | undefined;
+  let sum = 0n;
+  const keep = (line: string) => {
     hash.update(line).update("\n");
-    kept += line.length;
     if (kept <= SHOWN) lines.push(line);
   };
-  // Lines may be longer than all the others together; joined once, not with each piece.
-  let rest: string[] = [];
-  for await (const text of child.stdout.pipeThrough(new TextDecoderStream("utf-8"))) {
-    const pieces = text.split("\n");
-    rest.push(pieces[0] ?? "");
-    for (const piece of pieces.slice(1)) {
-      take(rest.join(""));
-      rest = [piece];
-    }
-  }
-  take(rest.join(""));
-  const { success } = await child.status;
-  assert(success, await errors);
-  return { sha256: hash.digest("hex"), lines: kept <= SHOWN ? lines : undefined };
+  return {
+    line(text) {
+      if (UNIQUE.test(text) || without?.test(text) === true) return;
+      kept += text.length;
+      if (rows !== undefined && text !== "\\.") {
+        sum += createHash("md5").update(text).digest().readBigUInt64LE();
+        if (kept <= SHOWN) rows.push(text);
+        return;
+      }
+      if (rows !== undefined) {
+        hash.update(String(sum));
+        lines.push(...rows.sort());
+        rows = undefined;
+      }
+      keep(text);
+      // Names may hold ends of lines.
+      if (/ FROM stdin;$/.test(text)) [rows, sum] = [[], 0n];
+    },
+    end: () => ({ sha256: hash.digest("hex"), lines: kept <= SHOWN ? lines : undefined }),
+  };
 }
