@@ -23,6 +23,7 @@ function facts(more: Partial<DatabaseFacts> = {}): DatabaseFacts {
     tablespace: "pg_default",
     connectionLimit: -1,
     isTemplate: false,
+    open: true,
     comment: undefined,
     privileges: undefined,
     settings: [],
