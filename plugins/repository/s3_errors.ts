@@ -72,8 +72,8 @@ function lossWords(
   const where = settings.endpoint ?? `Amazon S3 (${settings.region})`;
   const common = { kind: "connection" } as const;
   const look = settings.endpoint === undefined
-    ? "Look whether this machine reaches the internet"
-    : "Look at AWS_ENDPOINT_URL_S3, and whether the service runs";
+    ? "Look whether this machine reaches the internet itself: proxies (HTTPS_PROXY) are not used"
+    : "Look at AWS_ENDPOINT_URL_S3, and whether the service runs; proxies (HTTPS_PROXY) are not used";
   switch (loss) {
     case "refused":
       return {

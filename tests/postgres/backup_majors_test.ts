@@ -150,3 +150,31 @@ Deno.test({
     }
   },
 });
+
+const knowing = clients.find(({ version }) => version === KNOWS_METHODS);
+Deno.test({
+  name: "backup: scripts compressed by zstd and lz4 are restored by the lines of their manifest",
+  ignore: skipWhenMissing(
+    "scripts compressed by zstd and lz4",
+    knowing?.missing ?? await missingProgram("zstd") ?? await missingProgram("lz4"),
+  ),
+  async fn() {
+    await using project = await backupProject({ sql: SOURCE });
+    const source = await described(project.database);
+    const bin = knowing?.directory ?? "";
+    for (const method of ["zstd", "lz4"]) {
+      const args = ["--format", "plain", "--compression", method];
+      const { manifest } = await project.backup(args, { env: { PG_BIN_DIR: bin } });
+      await project.database.drop();
+      const { code, stderr } = await restoreByHand(manifest, { directory: project.backups, bin });
+      assert.equal(code, 0, stderr);
+      assert.deepEqual(await described(project.database), source);
+    }
+  },
+});
+
+/** Why a program of the system cannot be used; undefined when it can. */
+async function missingProgram(name: string): Promise<string | undefined> {
+  const run = new Deno.Command(name, { args: ["--version"], stdout: "null", stderr: "null" });
+  return await run.output().then(() => undefined, () => `there is no ${name}`);
+}
