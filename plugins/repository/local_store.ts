@@ -55,7 +55,7 @@ export function localStore(files: Context["files"], directory: string): Store {
 
 /** Whether a directory is a backup, or one that is being written; what others hold is not looked at. */
 function isBackupDirectory(name: string): boolean {
-  return /^\.dir(\.partial)?$/.test(parseBackupName(name)?.rest ?? "");
+  return /^(\.restore-\w+)?\.dir(\.partial)?$/.test(parseBackupName(name)?.rest ?? "");
 }
 
 interface Entry {

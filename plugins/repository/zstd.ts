@@ -12,9 +12,13 @@ const SIZE_BYTES = [0, 2, 4, 8];
 const RUN = 1;
 const RESERVED = 3;
 
-/** Follows frames; it throws `bad_archive` and `truncated_archive`. */
-export function followFrames(): PieceReader<void> {
-  return createPieces(readFrames, {
+/**
+ * Follows frames; it throws `bad_archive` and `truncated_archive`.
+ *
+ * @param ended is told where each frame ends, in bytes from the beginning of the first
+ */
+export function followFrames(ended: (position: number) => void = () => {}): PieceReader<void> {
+  return createPieces((input) => readFrames(input, ended), {
     tooMuch: () => bad("more follows its last frame"),
     tooLittle: (position) =>
       new OperationError(`The compressed dump breaks off after ${position} bytes`, {
@@ -23,8 +27,14 @@ export function followFrames(): PieceReader<void> {
   });
 }
 
-function* readFrames(input: Pieces): Generator<void, void> {
-  do yield* readFrame(input); while (!(yield* input.atEnd()));
+function* readFrames(
+  input: Pieces,
+  ended: (position: number) => void,
+): Generator<void, void> {
+  do {
+    yield* readFrame(input);
+    ended(input.position);
+  } while (!(yield* input.atEnd()));
 }
 
 function* readFrame(input: Pieces): Generator<void, void> {

@@ -91,7 +91,7 @@ export async function decodeDirectory(
   { found, archive, took }: {
     readonly found: Found;
     readonly archive: Archive | null;
-    readonly took: (bytes: number) => void;
+    readonly took?: (bytes: number) => void;
   },
 ): Promise<void> {
   const { store, files, directory } = found;
@@ -118,15 +118,7 @@ export async function decodeDirectory(
   }
   // What is in a bucket is decoded when it has been downloaded.
   if (store.kind !== "local" || directory === null) return;
-  await decodeAt(ctx, { path: pathIn(store, directory), archive });
-}
-
-/** Has pg_restore read an archive at a path to its end. */
-export async function decodeAt(
-  ctx: Context,
-  { path, archive }: { readonly path: string; readonly archive: Archive | null },
-): Promise<void> {
-  await runRestore(ctx, await restoreFor(ctx, archive), { path });
+  await runRestore(ctx, await restoreFor(ctx, archive), { path: pathIn(store, directory) });
 }
 
 async function restoreFor(ctx: Context, archive: Archive | null): Promise<ClientTool> {

@@ -3,10 +3,12 @@ import { randomBytes } from "node:crypto";
 import { type Context, OperationError } from "../../core/plugin.ts";
 import { backupId, fileWord, parseBackupName } from "../repository/names.ts";
 import { sizeText } from "../repository/size.ts";
+import { localStore } from "../repository/local_store.ts";
 import { directoryOf } from "../repository/stores.ts";
 import { asDamage } from "./damage.ts";
-import { decodeAt } from "./decode.ts";
-import type { Found } from "./find_source.ts";
+import { decodeDirectory, decodeDump } from "./decode.ts";
+import type { Found, FoundFile } from "./find_source.ts";
+import { isLarge } from "./ranges.ts";
 import { checked, type Opened, streamOf } from "./read_source.ts";
 
 /** What was brought here. */
@@ -16,6 +18,8 @@ export interface Downloaded {
   remove(): Promise<void>;
 }
 
+/** How many small files are read at a time. */
+const READERS = 4;
 /** Left on the disk beside what is downloaded. */
 const SPARE_BYTES = 64 * 1024 * 1024;
 
@@ -33,11 +37,13 @@ export async function downloadSource(ctx: Context, opened: Opened): Promise<Down
     if (!(error instanceof OperationError) || error.code !== "already_exists") throw error;
   });
   await requireRoom(ctx, { found, parent, total });
-  const path = `${parent}/${partialName(ctx, found)}`;
+  const name = partialName(ctx, found);
+  const path = `${parent}/${name}`;
   const remove = async () => {
     await ctx.files.remove(`${path}.partial`);
     await ctx.files.remove(path);
   };
+  const ranged = found.store.kind === "s3";
   let done = 0;
   const took = (bytes: number) => {
     done += bytes;
@@ -45,10 +51,13 @@ export async function downloadSource(ctx: Context, opened: Opened): Promise<Down
   };
   try {
     if (found.directory === null) {
-      await ctx.files.save(path, streamOf(ctx, { ...opened, took }), { private: true });
+      const data = opened.contents.wrapping.length > 0
+        ? streamOf(ctx, { ...opened, took, ranged })
+        : ReadableStream.from(checked(ctx, { found, file: found.main, took, ranged }));
+      await ctx.files.save(path, data, { private: true });
     } else await saveDirectory(ctx, { found, path, took });
     ctx.progress(null);
-    if (found.manifest === null) await decodeAt(ctx, { path, archive: opened.archive });
+    if (found.manifest === null) await decodeLocal(ctx, { opened, parent, name });
   } catch (error) {
     ctx.progress(null);
     await remove();
@@ -57,6 +66,7 @@ export async function downloadSource(ctx: Context, opened: Opened): Promise<Down
   return { path, remove };
 }
 
+/** Small members several at a time, each large one in several ranges. */
 async function saveDirectory(
   ctx: Context,
   { found, path, took }: {
@@ -67,12 +77,54 @@ async function saveDirectory(
 ): Promise<void> {
   const { files, directory, manifest } = found;
   await ctx.files.makeDirectory(path, { private: true });
-  for (const file of files) {
-    if (file.name === manifest?.globals) continue;
+  const members = files.filter(({ name }) => name !== manifest?.globals);
+  const save = async (file: FoundFile) => {
     const member = file.name.slice(`${directory}/`.length);
-    const data = ReadableStream.from(checked(ctx, { found, file, took }));
+    const data = ReadableStream.from(checked(ctx, { found, file, took, ranged: true }));
     await ctx.files.save(`${path}/${member}`, data, { private: true });
+  };
+  for (const member of members.filter(isLarge)) await save(member);
+  const waiting = members.filter((file) => !isLarge(file)).values();
+  let failed = false;
+  const saveSome = async () => {
+    // Each takes the next one from the same list.
+    for (const member of waiting) {
+      if (failed) return;
+      await save(member).catch((error: unknown) => {
+        failed = true;
+        throw error;
+      });
+    }
+  };
+  const done = await Promise.allSettled(Array.from({ length: READERS }, saveSome));
+  const first = done.find((each) => each.status === "rejected");
+  if (first !== undefined) throw first.reason;
+}
+
+/** Decodes to its end what was brought here and has no manifest. */
+async function decodeLocal(
+  ctx: Context,
+  { opened, parent, name }: {
+    readonly opened: Opened;
+    readonly parent: string;
+    readonly name: string;
+  },
+): Promise<void> {
+  const { found, archive } = opened;
+  const store = localStore(ctx.files, parent);
+  const here = { ...found, store };
+  if (found.directory === null) {
+    const size = (await ctx.files.inspect(`${parent}/${name}`))?.size ?? 0;
+    const main = { name, size, sha256: null };
+    await decodeDump(ctx, { ...opened, found: { ...here, main, files: [main] } });
+    return;
   }
+  const files = found.files.map((file): FoundFile => ({
+    name: `${name}${file.name.slice(found.directory?.length)}`,
+    size: file.size,
+    sha256: null,
+  }));
+  await decodeDirectory(ctx, { found: { ...here, files, directory: name }, archive });
 }
 
 function partialName(ctx: Context, { main, manifest, directory }: Found): string {

@@ -6,6 +6,7 @@ import type { Contents } from "./contents.ts";
 import { asDamage, damaged } from "./damage.ts";
 import { decodeDirectory, decodeDump } from "./decode.ts";
 import type { Found, FoundFile } from "./find_source.ts";
+import { isLarge, readRanges } from "./ranges.ts";
 import type { Archive } from "./table_of_contents.ts";
 import { type Bytes, unwrap } from "./unwrap.ts";
 
@@ -19,9 +20,15 @@ export interface Opened {
   readonly verified: { sha256?: string };
 }
 
-/** The same, with who is told of stored bytes that have come. */
-export interface Reading extends Opened {
+/** The same, with how it is read. */
+export interface Reading extends Opened, Way {}
+
+/** How stored bytes are read. */
+export interface Way {
+  /** Is told how many have come, piece by piece. */
   readonly took?: ((bytes: number) => void) | undefined;
+  /** Whether several ranges of a large file are read at a time. */
+  readonly ranged?: boolean | undefined;
 }
 
 /** Reads every byte as `Source.verify` does. */
@@ -76,12 +83,12 @@ export function streamOf(ctx: Context, reading: Reading): Bytes {
 }
 
 async function* flowing(ctx: Context, reading: Reading): AsyncGenerator<Uint8Array> {
-  const { found, took, identities, verified } = reading;
+  const { found, took, ranged, identities, verified } = reading;
   const { title, main, manifest } = found;
   const plaintext = manifest?.plaintext ?? null;
   try {
     const file = { ...main, sha256: main.sha256 ?? verified.sha256 ?? null };
-    const stored = ReadableStream.from(checked(ctx, { found, file, took }));
+    const stored = ReadableStream.from(checked(ctx, { found, file, took, ranged }));
     const { stream } = await unwrap(stored, { title, identities });
     const hash = plaintext === null ? undefined : hashWhole();
     yield* passing(heldBack(stream, {
@@ -99,14 +106,16 @@ async function* flowing(ctx: Context, reading: Reading): AsyncGenerator<Uint8Arr
 /** A stored file, which fails at its end when it is not what the manifest tells. */
 export async function* checked(
   ctx: Context,
-  { found: { store, title }, file, took }: {
+  { found: { store, title }, file, took, ranged = false }: Way & {
     readonly found: Found;
     readonly file: FoundFile;
-    readonly took?: ((bytes: number) => void) | undefined;
   },
 ): AsyncGenerator<Uint8Array> {
   const hash = hashWhole();
-  for await (const chunk of passing(await readFile(store, { file, title }))) {
+  const chunks = ranged && isLarge(file)
+    ? readRanges(store, file)
+    : await readFile(store, { file, title });
+  for await (const chunk of passing(chunks)) {
     ctx.signal.throwIfAborted();
     hash.take(chunk);
     took?.(chunk.length);

@@ -71,8 +71,8 @@ async function without(
     }
     case "zstd": {
       const { createZstdDecompress } = await import("node:zlib");
-      const decoder = createZstdDecompress({ chunkSize: PIECE_BYTES });
-      return ReadableStream.from(decompressed(stream, { decoder, frames: followFrames() }));
+      const decoder = () => createZstdDecompress({ chunkSize: PIECE_BYTES });
+      return ReadableStream.from(decompressedFrames(stream, decoder));
     }
     case "lz4": {
       const { decompressLz4 } = await import("./lz4_frames.ts");
@@ -114,18 +114,14 @@ async function peek(stream: Bytes): Promise<{ head: Uint8Array; stream: Bytes }>
 }
 
 async function* decompressed(
-  stream: Bytes,
-  { decoder, frames }: {
-    readonly decoder: Transform;
-    readonly frames?: ReturnType<typeof followFrames>;
-  },
+  stream: AsyncIterable<Uint8Array>,
+  { decoder }: { readonly decoder: Transform },
 ): AsyncGenerator<Uint8Array> {
   let failure: { readonly error: unknown } | undefined;
   const closed = new Promise<void>((resolve) => decoder.once("close", resolve));
   const feed = async () => {
     try {
       for await (const chunk of stream) {
-        frames?.push(chunk);
         if (decoder.destroyed) return;
         // It may still be working on them when the next ones come.
         if (decoder.write(chunk.slice())) continue;
@@ -134,7 +130,6 @@ async function* decompressed(
           new Promise<void>((resolve) => decoder.once("drain", resolve)),
         ]);
       }
-      frames?.end();
       decoder.end();
     } catch (error) {
       failure = { error };
@@ -151,6 +146,43 @@ async function* decompressed(
     await fed;
   }
   if (failure !== undefined) throw failure.error;
+}
+
+/** The runtime's decoder of zstd takes one frame, and ends as if it were all: each gets its own. */
+async function* decompressedFrames(
+  stream: Bytes,
+  decoder: () => Transform,
+): AsyncGenerator<Uint8Array> {
+  const ends: number[] = [];
+  const frames = followFrames((position) => void ends.push(position));
+  const chunks = stream[Symbol.asyncIterator]();
+  let rest: Uint8Array = new Uint8Array();
+  let position = 0;
+  let over = false;
+  async function* frame(): AsyncGenerator<Uint8Array> {
+    for (;;) {
+      if (rest.length === 0) {
+        const { done, value } = await chunks.next();
+        over = done === true;
+        if (over) return frames.end();
+        rest = value;
+        frames.push(rest);
+      }
+      const [end] = ends;
+      const part = end === undefined ? rest : rest.subarray(0, end - position);
+      rest = rest.subarray(part.length);
+      position += part.length;
+      yield part;
+      if (position !== end) continue;
+      ends.shift();
+      return;
+    }
+  }
+  try {
+    while (!over) yield* decompressed(frame(), { decoder: decoder() });
+  } finally {
+    await chunks.return?.();
+  }
 }
 
 function worded(error: unknown): OperationError {
