@@ -1,6 +1,7 @@
 /** A source restored into a database that takes it: the one way that all restores go. */
 import type { Context } from "../../core/plugin.ts";
 import type { Parts } from "./options.ts";
+import { inOneTransaction } from "./one_transaction.ts";
 import { createByteProgress, type Ran, runArchive } from "./run_archive.ts";
 import { filterScript, startScript } from "./run_script.ts";
 import type { Source } from "./source.ts";
@@ -135,12 +136,13 @@ async function runPlain(
   const { source, database } = into;
   const progress = createByteProgress(ctx, source);
   const script = await source.stream({ took: progress.took });
-  const filtered = into.target.rights.serverVersion < 170000 ? filterScript(script) : script;
+  const known = into.target.rights.serverVersion < 170000 ? filterScript(script) : script;
+  const fit = into.transaction ? inOneTransaction(known) : known;
   try {
     const psql = await startScript(ctx, {
-      script: ReadableStream.from(restricted(filtered)),
+      script: ReadableStream.from(restricted(fit)),
       database,
-      transaction: true,
+      transaction: into.transaction,
       name,
     });
     await psql.done;

@@ -11,6 +11,7 @@ import {
 import { readLines } from "../repository/client_messages.ts";
 import { gated } from "./gate.ts";
 import { createRestoreMessages, type RestoreMessages } from "./messages.ts";
+import { inOneTransaction } from "./one_transaction.ts";
 import type { Parts } from "./options.ts";
 import { filterScript, startScript } from "./run_script.ts";
 import type { Source } from "./source.ts";
@@ -264,9 +265,10 @@ async function runByScript(
     env: { LC_ALL: "C", LANGUAGE: "C" },
     ...(streams(run) ? { stdin: await inputOf(run, progress) } : {}),
   });
+  const fit = run.transaction ? inOneTransaction : (chunks: AsyncIterable<Uint8Array>) => chunks;
   const psql = await startScript(ctx, {
     // psql commits at the end of what it reads: only a script that is whole may have one.
-    script: ReadableStream.from(whole(filterScript(program.stdout), async () => {
+    script: ReadableStream.from(whole(fit(filterScript(program.stdout)), async () => {
       const exit = await program.exit;
       await said;
       if (exit.code !== 0) throw failureOf(run, { exit, messages });
