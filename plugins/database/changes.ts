@@ -111,6 +111,17 @@ export async function withServerLock<T>(
   return await db.withLock({ ...lock, ...own === undefined ? {} : { database: own } }, work);
 }
 
+/**
+ * Settings of a session whose changes must be on the disk when they are answered, whatever is set for
+ * the role, and must not be broken off by the clock. A lock is waited for as long as others wait
+ * behind it.
+ */
+export const DURABLE: Readonly<Record<string, string>> = {
+  synchronous_commit: "on",
+  statement_timeout: "0",
+  lock_timeout: "5s",
+};
+
 /** DROP DATABASE; FORCE ends sessions under the lock that keeps new ones out. */
 export function dropStatement(name: string, serverVersion: number): string {
   return `DROP DATABASE IF EXISTS ${identifier(name)}${

@@ -2,6 +2,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { type Context, DatabaseError, OperationError, type Session } from "../../core/plugin.ts";
 import {
+  DURABLE,
   isInUse,
   refusedByServer,
   renaming,
@@ -41,8 +42,7 @@ const OUTCOME_MILLISECONDS = 60_000;
  */
 export async function exchange(ctx: Context, exchanged: Exchange): Promise<number> {
   const { database, outgoing } = exchanged;
-  const settings = { statement_timeout: "0", lock_timeout: "5s" };
-  const session = await ctx.db.maintenance({ notices: "drop", lasting: true, settings });
+  const session = await ctx.db.maintenance({ notices: "drop", lasting: true, settings: DURABLE });
   const beside = await ctx.db.maintenance({ notices: "drop", lasting: true });
   const ended = new Set<number>();
   try {

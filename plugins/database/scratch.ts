@@ -4,6 +4,7 @@ import { identifier, literal } from "../sql/names.ts";
 import { commentOf, isWork, listBeside, type Mark, nameOf, newMark, workKey } from "./beside.ts";
 import {
   dropStatement,
+  DURABLE,
   refusedByServer,
   terminate,
   whileInUse,
@@ -58,7 +59,7 @@ export interface Scratch extends AsyncDisposable {
 export async function createScratch(ctx: Context, options: ScratchOptions): Promise<Scratch> {
   const { purpose: kind, database, like, source } = options;
   const mark = newMark(ctx, { kind, database });
-  const session = await ctx.db.maintenance({ notices: "drop" });
+  const session = await ctx.db.maintenance({ notices: "drop", settings: DURABLE });
   try {
     const { user, serverVersion } = await inspectRights(session, database);
     const guard = await hold(ctx, nameOf(mark));
