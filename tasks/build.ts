@@ -5,7 +5,7 @@
 
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { bundleModules, bundleScript, type Pack, packPackages } from "./bundle.ts";
+import { bundleModules, bundleScripts, type Pack, packPackages, SCRIPTS } from "./bundle.ts";
 import { makeCodeCache } from "./code_cache.ts";
 
 /** The project's root directory. */
@@ -19,6 +19,7 @@ export const BUILDERS: readonly string[] = [
   "tasks/build.ts",
   "tasks/bundle.ts",
   "tasks/code_cache.ts",
+  "tasks/scripts.ts",
   "tasks/compiled",
 ];
 
@@ -151,20 +152,23 @@ async function compileScript(
   stage: string,
   { facts, packs, made, ...options }: Making,
 ): Promise<void> {
-  const bundle = await bundleScript(stage, LOADERS);
+  const bundle = await bundleScripts(stage, LOADERS);
   const maker = join(stage, "maker");
-  const include = ["program.js", ...await writeData(bundle, { facts, packs })];
+  const include = [
+    ...SCRIPTS.map((name) => `${name}.js`),
+    ...await writeData(bundle, { facts, packs }),
+  ];
   await compile(options, { bundle, made: maker, entry: "make_cache.ts", include });
   await requireMachine(maker, options);
   const directory = join(stage, "work");
   await Deno.mkdir(directory);
-  const version = await makeCodeCache({ maker, output: join(bundle, "program.cache"), directory });
+  const version = await makeCodeCache({ maker, output: bundle, directory });
   await Deno.writeTextFile(join(bundle, "version.txt"), version);
   await compile(options, {
     bundle,
     made,
     entry: "main.ts",
-    include: [...include, "program.cache", "version.txt"],
+    include: [...include, ...SCRIPTS.map((name) => `${name}.cache`), "version.txt"],
   });
 }
 

@@ -1,6 +1,7 @@
 /** Puts the sources together before they are compiled; npm packages stay outside. */
 import { join } from "node:path";
 import { brotliCompressSync, constants } from "node:zlib";
+import { collectModules, sourceOf } from "./scripts.ts";
 
 /** Names of functions are kept, so that the stack in a bug report can be read. */
 const FLAGS: readonly string[] = [
@@ -11,10 +12,13 @@ const FLAGS: readonly string[] = [
   "--keep-names",
 ];
 
-/** What the one script gives to its loader. */
-const EXPORTS = `export { run } from "./core/run.ts";
-export { systemHost } from "./core/host.ts";
+/** How a script begins: as a function, which is given what CommonJS has and what TypeScript calls. */
+const HEAD = `(function (require, module, exports, helpers) {
+const { __exportStar, __importDefault, __importStar } = helpers;
 `;
+
+/** The scripts of the program, each beside its code cache: what most runs load, and the rest. */
+export const SCRIPTS = ["start", "rest"] as const;
 
 /**
  * Puts the sources together into few modules, one for each import that waits until it is needed: a
@@ -31,25 +35,40 @@ export async function bundleModules(stage: string): Promise<string> {
 }
 
 /**
- * Puts the sources together into one script: a function, which is given what CommonJS has.
+ * Puts the sources together into scripts: functions which are given what CommonJS has.
  *
  * @param stage a copy of the sources
- * @param loaders the directory of the modules that load the script, which are copied beside it
- * @returns the directory, which holds `program.js`
+ * @param loaders the directory of the modules that load the scripts, which are copied beside them
+ * @returns the directory, which holds `start.js` and `rest.js`
  */
-export async function bundleScript(stage: string, loaders: string): Promise<string> {
-  const bundle = join(stage, "bundle");
-  await Deno.mkdir(bundle);
-  await Deno.writeTextFile(join(stage, "exports.ts"), EXPORTS);
-  const script = join(bundle, "program.js");
-  await denoBundle(stage, ["--format=cjs", "--output", script, "exports.ts"]);
-  const text = await Deno.readTextFile(script);
-  await Deno.writeTextFile(script, `(function (require, module, exports) {${text}\n})`);
-  for await (const { name, isFile } of Deno.readDir(loaders)) {
-    if (isFile) await Deno.copyFile(join(loaders, name), join(bundle, name));
+export async function bundleScripts(stage: string, loaders: string): Promise<string> {
+  const directory = join(stage, "bundle");
+  await Deno.mkdir(directory);
+  const parts = await collectModules(stage);
+  for (const name of SCRIPTS) {
+    const source = `${name}_script.js`;
+    const script = join(directory, `${name}.js`);
+    await Deno.writeTextFile(join(stage, source), sourceOf(parts[name]));
+    await denoBundle(stage, ["--format=cjs", "--output", script, source]);
+    const text = await Deno.readTextFile(script);
+    await Deno.writeTextFile(script, inAscii(`${HEAD}${text}\n})`));
   }
-  await copyConfiguration(stage, bundle);
-  return bundle;
+  for await (const { name, isFile } of Deno.readDir(loaders)) {
+    if (isFile) await Deno.copyFile(join(loaders, name), join(directory, name));
+  }
+  await copyConfiguration(stage, directory);
+  return directory;
+}
+
+/**
+ * The same text in ASCII letters: with a single one beyond, V8 would take twice the memory for all of
+ * it, and each start the time to convert it.
+ */
+function inAscii(text: string): string {
+  return text.replaceAll(
+    /[\u0080-\uffff]/g,
+    (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 /** A file beside the program, which it unpacks when it needs it. */

@@ -1,11 +1,11 @@
 /**
- * The code cache of the program: what V8 made of its text, so that a run does not compile it anew.
+ * The code caches of the program: what V8 made of its texts, so that a run does not compile it anew.
  * Half of what a short run took beyond the start of the runtime was that.
  */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 
-/** A migration, for the run that the cache is made of. */
+/** A migration, for the run that the caches are made of. */
 const MIGRATION = { version: "1", file: "1_first.sql", sql: "SELECT 1;\n" };
 
 /** A plugin, for the runs beside one and of its command. */
@@ -29,14 +29,15 @@ export default definePlugin({
 
 /**
  * Runs the usual command lines in `maker`, which is `tasks/compiled/make_cache.ts` compiled, and has
- * it write the cache. The server that they meet is played here.
+ * it write the caches. The server that they meet is played here.
  *
  * @returns what the program answers to `--version`
- * @throws Error when one of them fails, or V8 does not take the cache again
+ * @throws Error when one of them fails, or V8 does not take the caches again
  */
 export async function makeCodeCache(
   { maker, output, directory }: {
     readonly maker: string;
+    /** The directory where the caches are written. */
     readonly output: string;
     /** An empty directory to work in. */
     readonly directory: string;
@@ -60,8 +61,8 @@ export async function makeCodeCache(
   try {
     const env = { DATABASE_URL: url, NO_COLOR: "1", XDG_CACHE_HOME: join(directory, "cache") };
     const options = { cwd: directory, env };
-    const answers = await runMaker(maker, [output, JSON.stringify(lines)], options);
-    await runMaker(maker, [output], options);
+    const answers = await runMaker(maker, ["make", output, JSON.stringify(lines)], options);
+    await runMaker(maker, ["check", output, JSON.stringify(lines)], options);
     // That of the first line.
     return answers.slice(0, answers.indexOf("\n") + 1);
   } finally {

@@ -73,5 +73,5 @@ function tail(text: string): string {
   const bytes = new TextEncoder().encode(text);
   return bytes.length <= BODY_BYTES
     ? text
-    : new TextDecoder().decode(bytes.subarray(-BODY_BYTES)).replace(/^�+/, "");
+    : new TextDecoder().decode(bytes.subarray(-BODY_BYTES)).replace(/^\uFFFD+/, "");
 }

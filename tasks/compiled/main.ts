@@ -7,11 +7,7 @@ if (Deno.args.length === 1 && Deno.args[0] === "--version") {
   tell(Deno.readFileSync(`${directory}/version.txt`));
 }
 // A cache that another V8 made would be passed over; the text is then compiled as ever.
-const { program } = load(
-  directory,
-  import.meta.url,
-  Deno.readFileSync(`${directory}/program.cache`),
-);
+const { program } = load(directory, (name) => Deno.readFileSync(`${directory}/${name}.cache`));
 Deno.exit(await program.run(Deno.args, program.systemHost()));
 
 /** Writes the whole of an answer and ends; where that cannot be, the program tells why. */
