@@ -53,15 +53,16 @@ Deno.test({
       harmless,
       "CREATE TABLE by_hand (n int);\nINSERT INTO by_hand VALUES (1)",
     );
-    const run = await project.run(["restore", "./harmless.sql"], { env });
+    const run = await project.run(["restore", harmless], { env });
     assert.equal(run.exit, 0, run.stderr);
-    assert.match(run.stderr, /There is no manifest of \.\/harmless\.sql/);
+    assert.match(run.stderr, /There is no manifest of \S+harmless\.sql/);
     assert.deepEqual(await target.query("SELECT n FROM by_hand"), [{ n: 1 }]);
+    const evilFile = join(project.directory, "evil.sql");
     await Deno.writeTextFile(
-      join(project.directory, "evil.sql"),
+      evilFile,
       `CREATE TABLE evil (n int);\n\\! touch ${touched}\n`,
     );
-    const evil = await project.run(["restore", "./evil.sql", "--force"], {
+    const evil = await project.run(["restore", evilFile, "--force"], {
       env,
     });
     assert.equal(evil.exit, 1, evil.stdout);
