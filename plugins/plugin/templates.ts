@@ -30,10 +30,8 @@ export default definePlugin({
           [flags.limit],
         );
         // \`data\` is for programs (--json), \`text\` for people; the command prints nothing itself.
-        return {
-          data: { tables: rows },
-          text: rows.map(({ name, bytes }) => \`\${bytes} bytes  \${name}\`).join("\\n"),
-        };
+        const lines = rows.map(({ name, bytes }) => \`\${bytes} bytes  \${name}\`);
+        return { data: { tables: rows }, text: lines.join("\\n") || "No tables" };
       },
     }),
   },
