@@ -20,6 +20,7 @@ import {
 } from "./sandbox/declaration.ts";
 import { findPlugins, type FoundPlugin, type PluginDirectories } from "./sandbox/find.ts";
 import type { GuestLimits } from "./sandbox/limits.ts";
+import type { TrustedDirectory } from "./sandbox/trust.ts";
 import type { Guest } from "./sandbox/worker.ts";
 
 /** What plugins are loaded with. */
@@ -69,7 +70,12 @@ export async function loadPlugins(
   const statuses: PluginStatus[] = [];
   const taken = takenNames(builtIns);
   // Nothing runs a command before all are known.
-  const loading: Loading = { ...options, locked, commandOf: (name) => tree.byName.get(name) };
+  const loading: Loading = {
+    ...options,
+    locked,
+    trusts: new Map(),
+    commandOf: (name) => tree.byName.get(name),
+  };
   for (const each of found) {
     const loaded = await load(each, loading);
     if (loaded.guest !== undefined) guests.push(loaded.guest);
@@ -140,6 +146,8 @@ interface Loaded {
 type Loading = LoadOptions & {
   /** The directories of plugins. */
   readonly locked: ReadonlySet<string>;
+  /** Each directory is looked at once for all plugins in it. */
+  readonly trusts: Map<string, TrustedDirectory>;
   /** Whether it is tried although it has just failed. */
   readonly anew?: boolean;
   readonly commandOf: (name: string) => CommandEntry | undefined;
@@ -205,9 +213,15 @@ async function declarationOf(
   found: FoundPlugin,
   options: Loading,
 ): Promise<{ hash: string; declaration: PluginDeclaration }> {
-  const { preparePlugin, unchangedHash } = await import("./sandbox/prepare.ts");
-  const { cache } = options;
-  const known = unchangedHash(found, options);
+  const [{ preparePlugin, unchangedHash }, { trustDirectory }] = await Promise.all([
+    import("./sandbox/prepare.ts"),
+    import("./sandbox/trust.ts"),
+  ]);
+  const { cache, trusts, owner } = options;
+  const { directory } = found;
+  const trust = trusts.get(directory) ?? trustDirectory(directory, { owner });
+  trusts.set(directory, trust);
+  const known = unchangedHash(found, { cache, trust });
   const remembered = known && rememberedDeclaration(cache.recall("declaration", known));
   if (known && remembered) return { hash: known, declaration: remembered };
   const prepared = await preparePlugin(found, options);

@@ -83,13 +83,13 @@ export async function preparePlugin(
  * The hash of a plugin that was prepared before and is unchanged; what was made of it is not looked
  * at, and has to be prepared before it is run.
  *
+ * @param trust the plugin's directory, which several plugins may be read through
  * @throws OperationError as {@link preparePlugin} does
  */
 export function unchangedHash(
   plugin: Pick<FoundPlugin, "path" | "directory">,
-  { cache, owner }: PrepareOptions,
+  { cache, trust }: { readonly cache: PluginCache; readonly trust: TrustedDirectory },
 ): string | undefined {
-  const trust = trustDirectory(plugin.directory, { owner });
   const note = cache.noteOf(keyOf(plugin));
   return isNote(note) && isUnchanged(note, { entry: plugin.path, trust }) ? note.hash : undefined;
 }
