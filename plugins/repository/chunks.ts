@@ -22,7 +22,7 @@ export async function* passing(chunks: AsyncIterable<Uint8Array>): AsyncGenerato
 
 /** Copies of chunks, for whoever keeps them. */
 export async function* copies(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  for await (const chunk of chunks) yield chunk.slice();
+  for await (const chunk of chunks) yield new Uint8Array(chunk);
 }
 
 /**

@@ -26,7 +26,7 @@ export async function* dearmored(text: ReadableStream<Uint8Array>): AsyncGenerat
       } else if (state !== "after" || line.trim() !== "") throw damagedArmor();
     }
     if (rest.length > LINE + 1) throw damagedArmor();
-    if (full.length > 0) yield Buffer.from(full.join(""), "base64");
+    if (full.length > 0) yield new Uint8Array(Buffer.from(full.join(""), "base64"));
   }
   if (state !== "after" && rest.trim() === END) state = "after";
   else if (rest.trim() !== "") throw damagedArmor();

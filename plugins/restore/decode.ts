@@ -73,11 +73,12 @@ async function decodeArchive(
     for await (const chunk of stream) {
       structure.push(chunk);
       // pg_restore may have enough before the end, which is read all the same.
-      if (reads) await writer.write(chunk.slice()).catch(() => reads = false);
+      if (reads) await writer.write(new Uint8Array(chunk)).catch(() => reads = false);
     }
+    // Of a tar that is cut, pg_restore looks for the rest for ever.
+    structure.end();
     await writer.close().catch(() => {});
     await decoding;
-    structure.end();
   } catch (error) {
     await writer.abort(error).catch(() => {});
     await decoding.catch(() => {});

@@ -66,7 +66,9 @@ function spotOf(
     return { places: usual, nameIn: (stores) => withoutPrefix(path, stores) };
   }
   const whole = wholeOf(path);
-  if (!path.includes("/") && whole === path) return { places: usual, nameIn: () => path };
+  if (!whole.includes("/") && (whole === path || isDirectory(whole))) {
+    return { places: usual, nameIn: () => whole };
+  }
   return {
     places: { where: "local", directory: dirname(whole) },
     nameIn: () => basename(whole),
@@ -75,9 +77,12 @@ function spotOf(
 
 /** The directory that a path is a member of, where that is a dump in the directory format. */
 function wholeOf(path: string): string {
-  const isMember = basename(path) === "toc.dat" ||
-    parseBackupName(basename(dirname(path)))?.rest === ".dir";
-  return isMember ? dirname(path) : path;
+  const directory = dirname(path);
+  return basename(path) === "toc.dat" || isDirectory(basename(directory)) ? directory : path;
+}
+
+function isDirectory(name: string): boolean {
+  return parseBackupName(name)?.rest === ".dir";
 }
 
 /** What a path into a bucket names must be what is configured: no other one can be opened. */

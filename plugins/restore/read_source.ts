@@ -89,14 +89,12 @@ async function* flowing(ctx: Context, reading: Reading): AsyncGenerator<Uint8Arr
   try {
     const file = { ...main, sha256: main.sha256 ?? verified.sha256 ?? null };
     const stored = ReadableStream.from(checked(ctx, { found, file, took, ranged }));
-    const { stream } = await unwrap(stored, { title, identities });
-    const hash = plaintext === null ? undefined : hashWhole();
-    yield* passing(heldBack(stream, {
-      take: (bytes) => hash?.take(bytes),
-      end() {
-        if (plaintext === null || hash === undefined) return;
-        requireSame(hash, { expected: plaintext, title, name: "what is decrypted" });
-      },
+    const hash = hashWhole();
+    const decrypted = plaintext === null ? undefined : (bytes: Uint8Array) => hash.take(bytes);
+    const { stream } = await unwrap(stored, { title, identities, decrypted });
+    yield* passing(heldBack(stream, () => {
+      if (plaintext === null) return;
+      requireSame(hash, { expected: plaintext, title, name: "what is decrypted" });
     }));
   } catch (error) {
     throw asDamage(error, title);
@@ -153,16 +151,12 @@ function requireSame(
 }
 
 /** Passes chunks on, the last of them when the end is known to be good. */
-async function* heldBack(
-  stream: Bytes,
-  { take, end }: { readonly take: (bytes: Uint8Array) => void; readonly end: () => void },
-): AsyncGenerator<Uint8Array> {
+async function* heldBack(stream: Bytes, end: () => void): AsyncGenerator<Uint8Array> {
   let held: Uint8Array | undefined;
   for await (const chunk of stream) {
     if (chunk.length === 0) continue;
-    take(chunk);
     // Its memory may be taken back when the next one is asked for.
-    const next = chunk.slice();
+    const next = new Uint8Array(chunk);
     if (held !== undefined) yield held;
     held = next;
   }

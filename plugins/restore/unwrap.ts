@@ -25,9 +25,11 @@ const PIECE_BYTES = 256 * 1024;
  */
 export async function unwrap(
   stored: Bytes,
-  { title, identities }: {
+  { title, identities, decrypted = () => {} }: {
     readonly title: string;
     readonly identities: () => Promise<readonly string[]>;
+    /** Is given what is decrypted, piece by piece. */
+    readonly decrypted?: ((bytes: Uint8Array) => void) | undefined;
   },
 ): Promise<{ readonly contents: Contents; readonly stream: Bytes }> {
   const wrapping: Wrapping[] = [];
@@ -41,10 +43,21 @@ export async function unwrap(
       wrapping.push(layer.wrapping);
       if (wrapping.length > MOST_LAYERS) throw tooDeep(title, wrapping);
       stream = await without(layer.wrapping, { stream, head: peeked.head, identities });
+      if (layer.wrapping === "age") stream = ReadableStream.from(tapped(stream, decrypted));
     }
   } catch (error) {
     await stream.cancel().catch(() => {});
     throw error;
+  }
+}
+
+async function* tapped(
+  stream: Bytes,
+  take: (bytes: Uint8Array) => void,
+): AsyncGenerator<Uint8Array> {
+  for await (const chunk of stream) {
+    take(chunk);
+    yield chunk;
   }
 }
 
@@ -91,7 +104,7 @@ async function peek(stream: Bytes): Promise<{ head: Uint8Array; stream: Bytes }>
     const { done, value } = await reader.read();
     over = done;
     // Who gives them may take them back when the next one is asked for.
-    if (value !== undefined) chunks.push(value.slice());
+    if (value !== undefined) chunks.push(new Uint8Array(value));
     size += value?.length ?? 0;
   }
   const head = new Uint8Array(size);
@@ -124,7 +137,7 @@ async function* decompressed(
       for await (const chunk of stream) {
         if (decoder.destroyed) return;
         // It may still be working on them when the next ones come.
-        if (decoder.write(chunk.slice())) continue;
+        if (decoder.write(new Uint8Array(chunk))) continue;
         await Promise.race([
           closed,
           new Promise<void>((resolve) => decoder.once("drain", resolve)),
@@ -138,7 +151,7 @@ async function* decompressed(
   };
   const fed = feed();
   try {
-    for await (const chunk of decoder) yield chunk;
+    for await (const chunk of decoder) yield plainly(chunk);
   } catch (error) {
     throw failure?.error ?? worded(error);
   } finally {
@@ -146,6 +159,11 @@ async function* decompressed(
     await fed;
   }
   if (failure !== undefined) throw failure.error;
+}
+
+/** Node's own kind of bytes has a `slice` that copies nothing. */
+function plainly({ buffer, byteOffset, length }: Uint8Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, length);
 }
 
 /** The runtime's decoder of zstd takes one frame, and ends as if it were all: each gets its own. */
