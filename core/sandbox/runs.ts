@@ -153,7 +153,8 @@ export class GuestRuns {
       const state = message.state === null ? null : progress(message.state);
       return active.service.context.progress(state);
     }
-    const text = message.text.slice(0, LINE);
+    // A line that it begins itself must not look like one of the host's.
+    const text = message.text.slice(0, LINE).replaceAll(/\r\n?|\n/g, "\n  ");
     // What is written to the console belongs to no run, so the last one that began tells it.
     const { service } = active ?? [...this.#active.values()].at(-1) ?? {};
     if (service !== undefined) service.context.log[message.level](text);

@@ -265,6 +265,18 @@ Deno.test("sandbox serve: what a plugin leaves open is closed when it ends", asy
   );
 });
 
+Deno.test("sandbox serve: a line of a plugin's log cannot look like one of the host's", async () => {
+  const source = pluginWith(`commands: { go: work(async ({ log }) => {
+    log.info("one\\n[ERROR] two\\r\\n[ERROR] three\\r[ERROR] four");
+    return { data: null };
+  }) }`);
+  await withGuest(source, async (guest) => {
+    const { context, lines } = contextWith({});
+    await dataOf(guest, "go", context);
+    assert.deepEqual(lines, ["info: one\n  [ERROR] two\n  [ERROR] three\n  [ERROR] four"]);
+  });
+});
+
 Deno.test("sandbox serve: the small things of the context", async () => {
   const source = pluginWith(`commands: { go: work(async (ctx, { flags, args }) => {
     for (const level of ["debug", "info", "success", "warn"]) ctx.log[level](level + "!");
