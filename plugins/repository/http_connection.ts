@@ -133,7 +133,7 @@ function connectionOver(socket: Socket, failed: (error: unknown) => void): Conne
       for (;;) {
         reading = Promise.withResolvers();
         const chunk: Uint8Array | null = socket.read();
-        if (chunk !== null) return chunk;
+        if (chunk !== null) return withoutNode(chunk);
         if (ended) return null;
         if (failure !== undefined) throw failure.error;
         await reading.promise;
@@ -145,6 +145,11 @@ function connectionOver(socket: Socket, failed: (error: unknown) => void): Conne
       socket.destroy();
     },
   };
+}
+
+/** The same bytes as an array whose `slice` copies them: a socket gives buffers of Node, whose does not. */
+function withoutNode({ buffer, byteOffset, length }: Uint8Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, length);
 }
 
 function closed(): ConnectionLoss {

@@ -1,6 +1,7 @@
 /** Reading from a server that breaks off, and changes what it gives. */
 import assert from "assert";
 import { OperationError } from "../../core/plugin.ts";
+import { passing } from "../../plugins/repository/chunks.ts";
 import { faultyS3, type Rule } from "../fault_s3.ts";
 import { freshBucket, sharedS3 } from "../s3.ts";
 import { bytesOf, openStore, sha256 } from "./parts.ts";
@@ -22,6 +23,18 @@ async function readUnder(
   );
   return { bytes, asked: proxy.seen.map(({ headers }) => headers["range"]) };
 }
+
+Deno.test("s3Store: what is read is kept by those who copy it", async () => {
+  await using bucket = await freshBucket();
+  await bucket.put("backups/a.dump", BYTES);
+  using store = await openStore(bucket);
+  const kept: Uint8Array[] = [];
+  for await (const chunk of passing(await store.read("a.dump"))) kept.push(chunk.slice());
+  assert.equal(
+    sha256(new Uint8Array(await new Blob(kept.map((each) => each.slice())).arrayBuffer())),
+    sha256(BYTES),
+  );
+});
 
 Deno.test("s3Store: goes on reading where a connection broke off", async () => {
   const { bytes, asked } = await readUnder([
