@@ -1,28 +1,25 @@
-/** `backup verify`: whether what is stored is what was written, and can be read to its end. */
+/** `backup verify`: whether what is stored is what was written, can be read, and be restored. */
 import { hostname } from "node:os";
-import { type ClientTool, type Context, OperationError, type Result } from "../../core/plugin.ts";
-import { createDecoder, type Decoder, runRestore } from "../repository/decoding.ts";
-import { readIdentities } from "../repository/decryption.ts";
-import { type Copies, type Wanted, withBackup } from "../repository/find.ts";
-import { hashWhole } from "../repository/hashing.ts";
-import type { Manifest, StoredFile } from "../repository/manifest.ts";
+import { type Context, OperationError, type Result } from "../../core/plugin.ts";
+import { type Copies, type Copy, type Wanted, withBackup } from "../repository/find.ts";
+import { isAtLeast, type Level } from "../repository/levels.ts";
 import type { Store } from "../repository/store.ts";
 import { saveVerification, VERIFICATION_SCHEMA } from "../repository/verification.ts";
+import type { Assertions } from "./assertions.ts";
+import { examineBytes, subjectOf } from "./verify_bytes.ts";
+import type { Step, Tried } from "./verify_restored.ts";
 
 /** What is verified. */
 export interface VerifyOptions extends Wanted {
-  readonly level: "bytes" | "read";
+  readonly level: Level;
   /** A file with secret keys of age. */
   readonly identity: string | undefined;
-}
-
-interface Subject {
-  readonly store: Store;
-  readonly manifest: Manifest;
-  readonly identities: readonly string[];
-  /** Undefined where no archive is read. */
-  readonly restore: ClientTool | undefined;
-  readonly level: VerifyOptions["level"];
+  /** The connection string of a server for scratch databases. */
+  readonly on: string | undefined;
+  /** How many tables and indexes are restored at once. */
+  readonly jobs: number;
+  /** The file of assertions, instead of `verify.sql` in `SCRIPTS_DIR`. */
+  readonly assert: string | undefined;
 }
 
 /**
@@ -32,29 +29,48 @@ interface Subject {
  * @throws OperationError when it cannot be verified: that says nothing about the backup
  */
 export async function verifyBackup(ctx: Context, options: VerifyOptions): Promise<Result> {
-  return await withBackup(ctx, options, (copies) => verifyCopy(ctx, { copies, options }));
+  const assertions = options.level === "assert" ? await assertionsOf(ctx, options) : undefined;
+  return await withBackup(
+    ctx,
+    options,
+    (copies) => verifyCopy(ctx, { copies, options, assertions }),
+  );
+}
+
+async function assertionsOf(ctx: Context, { assert }: VerifyOptions): Promise<Assertions> {
+  const { readAssertions } = await import("./assertions.ts");
+  if (assert !== undefined) return await readAssertions(ctx, assert);
+  const path = `${(ctx.config.get("SCRIPTS_DIR") ?? "./scripts").replace(/\/+$/, "")}/verify.sql`;
+  if (await ctx.files.inspect(path) !== undefined) return await readAssertions(ctx, path);
+  throw new OperationError(`Cannot assert anything: there is no "${path}"`, {
+    kind: "usage",
+    code: "no_assertions",
+    hint: "Write queries whose boolean columns must be true there, or name a file by --assert",
+  });
 }
 
 async function verifyCopy(
   ctx: Context,
-  { copies: [{ backup, store }], options }: {
+  { copies: [copy], options, assertions }: {
     readonly copies: Copies;
     readonly options: VerifyOptions;
+    readonly assertions: Assertions | undefined;
   },
 ): Promise<Result> {
-  const { level } = options;
-  const { manifest, id } = backup;
-  const subject: Subject = {
-    store,
-    manifest,
-    level,
-    identities: await identitiesFor(ctx, options, manifest),
-    restore: await restoreFor(ctx, options, manifest),
-  };
+  const { backup: { manifest, id }, store } = copy;
+  const { level, identity } = options;
+  const decodes = level !== "bytes";
+  const subject = await subjectOf(ctx, { store, manifest, decodes, identity });
   const started = ctx.now();
   ctx.log.info(`Verifying ${id} in ${store.title}...`);
-  const findings = await examine(ctx, subject);
+  const read = await examineBytes(ctx, subject);
   ctx.progress(null);
+  const steps: Step[] = [{ name: "read", duration_ms: Math.max(0, ctx.now() - started) }];
+  // What cannot be read is not restored.
+  const tried = read.length === 0 && isAtLeast(level, "restore")
+    ? await restored(ctx, { copy, options, assertions })
+    : undefined;
+  const findings = [...read, ...tried?.findings ?? []];
   const result = {
     schema: VERIFICATION_SCHEMA,
     backup: id,
@@ -69,167 +85,45 @@ async function verifyCopy(
   const kept = await keep(ctx, store, result);
   if (result.ok) ctx.log.success(`The backup is good at the level "${level}"`);
   return {
-    data: { ...result, location: store.title, kept_as: kept },
+    data: {
+      ...result,
+      location: store.title,
+      kept_as: kept,
+      server: tried?.server ?? null,
+      notes: tried?.notes ?? [],
+      steps: [...steps, ...tried?.steps ?? []],
+    },
     text: `${id}: ${result.ok ? "good" : "DAMAGED"} at the level "${level}" in ${store.title}`,
     ...(result.ok ? {} : { problems: findings }),
   };
 }
 
-async function identitiesFor(
+/** The same copy, restored. */
+async function restored(
   ctx: Context,
-  { level, identity }: VerifyOptions,
-  { encryption, id }: Manifest,
-): Promise<string[]> {
-  if (level === "bytes" || encryption === null) return [];
-  if (identity !== undefined) return await readIdentities(ctx, identity);
-  throw new OperationError(`Cannot read ${id}: it is encrypted`, {
-    kind: "usage",
-    code: "no_identity",
-    hint: "Give the file with the secret key by --identity; --level bytes needs none",
-  });
-}
-
-async function restoreFor(
-  ctx: Context,
-  { level }: VerifyOptions,
-  { format, client }: Manifest,
-): Promise<ClientTool | undefined> {
-  if (level === "bytes" || format === "plain") return undefined;
-  // An older one does not understand what a newer pg_dump has written.
-  const major = Number(/^\d+/.exec(client.version)?.[0] ?? 0);
-  return await ctx.clientTool("pg_restore", { major });
-}
-
-/** Reads all files, each once, and tells what is wrong with them. */
-async function examine(ctx: Context, subject: Subject): Promise<string[]> {
-  const { manifest, store, level } = subject;
-  const findings: string[] = [];
-  const total = manifest.files.reduce((sum, { size }) => sum + size, 0);
-  let done = 0;
-  const took = (bytes: number) => {
-    done += bytes;
-    ctx.progress({ label: `Verifying ${manifest.id}`, done, total, unit: "bytes" });
-  };
-  // What is no file, such as a pipe, is listed as none, and must not be waited for.
-  const present = new Set((await store.list(manifest.id)).map(({ name }) => name));
-  for (const file of manifest.files) {
-    ctx.signal.throwIfAborted();
-    if (!present.has(file.name)) {
-      findings.push(`${file.name} is missing`);
-      continue;
-    }
-    const decoder = level === "read" ? decoderFor(ctx, subject, file) : undefined;
-    findings.push(...await examineFile(store, { file, decoder, took }));
-  }
-  if (level === "read" && manifest.format === "directory" && findings.length === 0) {
-    findings.push(...await examineDirectory(ctx, subject));
-  }
-  return findings;
-}
-
-function decoderFor(ctx: Context, subject: Subject, file: StoredFile): Decoder | undefined {
-  const { manifest, identities, restore } = subject;
-  if (manifest.format === "directory" || file.name === manifest.globals) return undefined;
-  return createDecoder(ctx, { manifest, identities, restore });
-}
-
-async function examineFile(
-  store: Store,
-  { file, decoder, took }: {
-    readonly file: StoredFile;
-    readonly decoder: Decoder | undefined;
-    readonly took: (bytes: number) => void;
+  { copy: { backup: { manifest, id }, store }, options, assertions }: {
+    readonly copy: Copy;
+    readonly options: VerifyOptions;
+    readonly assertions: Assertions | undefined;
   },
-): Promise<string[]> {
-  const hash = hashWhole();
-  let wrong: string | undefined;
-  const decode = async (step: () => Promise<void>) => {
-    if (wrong !== undefined) return;
-    try {
-      await step();
-    } catch (error) {
-      wrong = findingOf(error);
-    }
-  };
-  try {
-    const stream = await opened(store, file);
-    if (stream === undefined) return [`${file.name} is missing`];
-    for await (const chunk of stream) {
-      hash.take(chunk);
-      took(chunk.length);
-      await decode(async () => await decoder?.push(chunk));
-    }
-    await decode(async () => await decoder?.end());
-  } finally {
-    await decoder?.drop();
-  }
-  const findings: string[] = [];
-  if (hash.size !== file.size) {
-    findings.push(`${file.name} has ${hash.size} bytes, and had ${file.size} when it was written`);
-  } else if (hash.digest() !== file.sha256) {
-    findings.push(`${file.name} is not what was written: its SHA-256 differs`);
-  }
-  return [...findings, ...wrong === undefined ? [] : [`${file.name}: ${wrong}`]];
-}
-
-async function opened(
-  store: Store,
-  { name }: StoredFile,
-): Promise<ReadableStream<Uint8Array> | undefined> {
-  try {
-    return await store.read(name);
-  } catch (error) {
-    if (error instanceof OperationError && error.code === "not_found") return undefined;
-    throw error;
-  }
-}
-
-/** What a failure says about the backup; what says nothing about it is thrown. */
-function findingOf(error: unknown): string {
-  const damage = error instanceof OperationError &&
-    (error.code === "bad_archive" || error.code === "truncated_archive");
-  if (!damage) throw error;
-  return error.message;
-}
-
-/** A directory is read as a whole, by pg_restore, which needs it on this machine. */
-async function examineDirectory(
-  ctx: Context,
-  { store, manifest, restore }: Subject,
-): Promise<string[]> {
-  if (restore === undefined) throw new Error("A directory is read by pg_restore");
-  const name = `${manifest.id}.dir`;
-  const local = store.kind === "local" ? `${store.title}/${name}` : undefined;
-  const path = local ?? await download(ctx, { store, manifest });
-  try {
-    await runRestore(ctx, restore, { path });
-    return [];
-  } catch (error) {
-    return [`${name}: ${findingOf(error)}`];
-  } finally {
-    if (local === undefined) await ctx.files.remove(path);
-  }
-}
-
-async function download(
-  ctx: Context,
-  { store, manifest }: Pick<Subject, "store" | "manifest">,
-): Promise<string> {
-  const parent = ctx.config.get("BACKUPS_DIR") ?? "./backups";
-  // A name that `backup gc` takes for what a run has left.
-  const path = `${parent}/${manifest.id}.dir.partial`;
-  await ctx.files.makeDirectory(path, { private: true });
-  try {
-    for (const file of manifest.files) {
-      if (file.name === manifest.globals) continue;
-      const member = file.name.slice(file.name.indexOf("/") + 1);
-      await ctx.files.save(`${path}/${member}`, await store.read(file.name), { private: true });
-    }
-  } catch (error) {
-    await ctx.files.remove(path);
-    throw error;
-  }
-  return path;
+): Promise<Tried> {
+  const { tryRestore } = await import("./verify_restored.ts");
+  const { level, on, jobs, endpointUrl, database, identity } = options;
+  return await tryRestore(ctx, {
+    manifest,
+    level,
+    on,
+    jobs,
+    assertions,
+    wanted: {
+      name: id,
+      where: store.kind,
+      directory: store.kind === "local" ? store.title : undefined,
+      endpointUrl,
+      database,
+      identity,
+    },
+  });
 }
 
 async function keep(
