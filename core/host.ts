@@ -89,7 +89,7 @@ export interface SpawnOptions {
   readonly stderr: "stream" | "inherit";
   /** Whether it leads a group of its own: signals then reach what it has started, too. */
   readonly group: boolean;
-  /** Whom it runs as, instead of this process's own user. */
+  /** Whom it runs as, instead of this process's own user; in the directory `/` then. */
   readonly user?: { readonly uid: number; readonly gid: number };
   /** A file that only this user can read, there as long as the program; the variable names it. */
   readonly secretFile?: { readonly variable: string; readonly contents: string };

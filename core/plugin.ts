@@ -627,8 +627,8 @@ export interface ProgramOptions {
    */
   readonly interrupt?: boolean;
   /**
-   * Whom it runs as, where this process is root's: PostgreSQL's server refuses to be root's. For
-   * built-ins alone: what a plugin starts has no choice.
+   * Whom it runs as, where this process is root's: PostgreSQL's server refuses to be root's. It
+   * begins in the directory `/`. For built-ins alone: what a plugin starts has no choice.
    */
   readonly user?: { readonly uid: number; readonly gid: number };
 }

@@ -64,7 +64,8 @@ function start(
     stdout: piped(stdout),
     stderr: piped(stderr),
     detached: options.group,
-    ...user,
+    // This process's directory may be closed to that user.
+    ...(user === undefined ? {} : { ...user, cwd: "/" }),
   }).spawn();
 }
 

@@ -163,6 +163,10 @@ Deno.test({
       const text = await new Response(program.stdout).text();
       assert.match(text, /^uid=65534\S* gid=65534\S* groups=65534\S*\n$/);
       await program.exit;
+      // The working directory may be closed to that user.
+      const there = await context.exec("pwd", { user: { uid: 65534, gid: 65534 } });
+      assert.equal(await new Response(there.stdout).text(), "/\n");
+      await there.exit;
     });
   },
 });
