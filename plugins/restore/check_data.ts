@@ -7,6 +7,7 @@ import { listed, type Refusal } from "./refusal.ts";
 import type { Source } from "./source.ts";
 import type { Entry } from "./table_of_contents.ts";
 import type { Target } from "./target.ts";
+import { isCatalogueData } from "./timescale_passes.ts";
 
 /** How rows are restored. */
 export interface DataPlan {
@@ -19,11 +20,13 @@ export interface DataPlan {
 /** Looks at the tables that rows go into. */
 export async function checkData(
   ctx: Context,
-  { source, facts, target, entries }: {
+  { source, facts, target, entries, keepTriggers }: {
     readonly source: Source;
     readonly facts: SourceFacts;
     readonly target: Target;
     readonly entries: readonly Entry[] | undefined;
+    /** Whether triggers cannot be set aside, whoever restores. */
+    readonly keepTriggers: boolean;
   },
   refusal: Refusal,
 ): Promise<DataPlan> {
@@ -36,7 +39,8 @@ export async function checkData(
   const left = all.filter((entry) =>
     !(isBookkeeping(entry) && (filled.has(`${entry.schema}.${entry.tag}`) || isOwnState(entry)))
   );
-  const theirs = left.filter((entry) => !isBookkeeping(entry));
+  // TimescaleDB's catalogue has rows from the start, which it takes again by triggers.
+  const theirs = left.filter((entry) => !isBookkeeping(entry) && !isCatalogueData(entry));
   checkTables({ found, theirs }, refusal);
   const objects = await largeObjectsMet(ctx, { target, brought: all });
   if (objects.length > 0) {
@@ -48,20 +52,29 @@ export async function checkData(
   }
   if (source.archive === null) return { entries: undefined, disableTriggers: false };
   const changed = left.length !== all.length || entries !== undefined;
-  if (target.rights.superuser) {
+  if (target.rights.superuser && !keepTriggers) {
     return { entries: changed ? left : undefined, disableTriggers: true };
   }
-  if (found.triggers.length > 0) {
+  const catalogue = new Set(
+    all.filter(isCatalogueData).map(({ schema, tag }) => `${schema}.${tag}`),
+  );
+  const triggers = found.triggers.filter((name) => !catalogue.has(name));
+  const aside = target.rights.superuser
+    ? "Restore with --jobs 2, which sets them aside"
+    : undefined;
+  if (triggers.length > 0) {
     refusal.add(
-      `triggers of ${listed(found.triggers)} would fire for every row`,
-      "Restore as a superuser, who may set them aside, or disable them: ALTER TABLE … DISABLE TRIGGER USER",
+      `triggers of ${listed(triggers)} would fire for every row`,
+      aside ??
+        "Restore as a superuser, who may set them aside, or disable them: ALTER TABLE … DISABLE TRIGGER USER",
     );
   }
   const ordered = inOrderOfKeys(left, found.references);
   if (ordered === undefined) {
     refusal.add(
       "the keys of its tables go round in a circle, so no order of the rows satisfies them",
-      "Restore as a superuser, who may set keys aside meanwhile, or restore schema and rows together",
+      aside ??
+        "Restore as a superuser, who may set keys aside meanwhile, or restore schema and rows together",
     );
     return { entries: left, disableTriggers: false };
   }

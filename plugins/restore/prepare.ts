@@ -9,16 +9,12 @@ import type { Source } from "./source.ts";
 import type { Entry } from "./table_of_contents.ts";
 import { inspectTarget, type Target } from "./target.ts";
 import { refuseHypertables } from "./timescale_tables.ts";
-import {
-  requireFreeOfTimescale,
-  requireJobOwners,
-  requireTimescale,
-  type TimescaleUse,
-  usesTimescale,
-} from "./timescale.ts";
+import type { TimescaleUse } from "./timescale.ts";
+import { findTimescale } from "./timescale_unknown.ts";
 import { checkData, type DataPlan } from "./check_data.ts";
 import { checkExtensions, checkRoles, checkTablespaces } from "./check_server.ts";
 import { checkCollisions, checkRoom } from "./check_target.ts";
+import { checkTimescale } from "./check_timescale.ts";
 
 /**
  * Where the backup goes: into the database as it is; into a new one that takes its name at the end,
@@ -76,17 +72,15 @@ export async function prepare(
       contents: mode === "in place" ? target.contents : undefined,
     });
   const brought = chosen?.entries ?? source.archive?.entries ?? [];
+  const tool = source.contents.format === "plain" ? undefined : await restoreTool(ctx, source);
   // What is chosen has no hypertables.
-  const timescale = chosen === undefined
-    ? usesTimescale(source.archive, source.manifest)
-    : undefined;
+  const timescale = chosen === undefined ? await findTimescale(ctx, { source, tool }) : undefined;
   if (chosen !== undefined && source.archive !== null) {
     const { archive, manifest } = source;
     refusal.attempt(() => refuseHypertables(archive, { manifest, chosen: chosen.entries }));
   }
   const jobs = options.jobs ?? 1;
   const transaction = mode === "in place" && jobs === 1;
-  const tool = source.contents.format === "plain" ? undefined : await restoreTool(ctx, source);
   const warnings = [...source.warnings, ...chosen?.warnings ?? []];
   if (tool !== undefined && goesByScript(tool, target.rights.serverVersion) && jobs > 1) {
     refusal.add("a pg_restore newer than the server restores by one process", "Leave --jobs out");
@@ -96,15 +90,22 @@ export async function prepare(
     checkExtensions({ facts, target, mode, entries: brought }, refusal);
     checkTablespaces({ target, options, entries: brought }, refusal);
   }
-  if (timescale !== undefined && parts !== "data") {
-    const warning = await checkTimescale(ctx, { source, target, mode, timescale }, refusal);
-    if (warning !== undefined) warnings.push(warning);
+  if (timescale !== undefined) {
+    const asked = { source, target, mode, parts, timescale };
+    warnings.push(...await checkTimescale(ctx, asked, refusal));
   }
   let data: DataPlan = { entries: chosen?.entries, disableTriggers: false };
   let replaced: readonly Entry[] = [];
   if (mode === "in place") {
     if (parts === "data") {
-      data = await checkData(ctx, { source, facts, target, entries: chosen?.entries }, refusal);
+      data = await checkData(ctx, {
+        source,
+        facts,
+        target,
+        entries: chosen?.entries,
+        // By one process all is one transaction, in which TimescaleDB's own triggers have to stay.
+        keepTriggers: timescale !== undefined && jobs === 1,
+      }, refusal);
     } else {
       replaced = await checkCollisions(ctx, { source, facts, target, options, brought }, refusal);
       checkRoomForLocks({ target, brought, transaction, replaced }, refusal);
@@ -235,37 +236,6 @@ function checkServer(
       `the backup is of PostgreSQL ${facts.serverVersion}, and the server is an older one (${major})`,
       `Restore it to a server of version ${facts.serverMajor} or newer`,
     );
-  }
-}
-
-/** @returns what is to be told before TimescaleDB is used */
-async function checkTimescale(
-  ctx: Context,
-  { source, target, mode, timescale: { version } }: {
-    readonly source: Source;
-    readonly target: Target;
-    readonly mode: Mode;
-    readonly timescale: TimescaleUse;
-  },
-  refusal: Refusal,
-): Promise<string | undefined> {
-  const { database } = target;
-  const inPlace = mode === "in place";
-  const session = inPlace
-    ? await ctx.db.session({ database, notices: "drop" })
-    : await ctx.db.maintenance({ notices: "drop" });
-  try {
-    if (inPlace) await requireFreeOfTimescale(session, { database, version });
-    const { warning } = await requireTimescale(session, version);
-    await requireJobOwners(session, source.manifest);
-    return warning;
-  } catch (error) {
-    refusal.attempt(() => {
-      throw error;
-    });
-    return undefined;
-  } finally {
-    await session.close();
   }
 }
 

@@ -154,11 +154,14 @@ async function restoreInPlace(ctx: Context, prepared: Prepared): Promise<Done> {
     } catch (error) {
       throw leftBehind(error, prepared);
     }
-    const differences = source.manifest !== null && compares(prepared)
-      ? await compareWith(ctx, { database, manifest: source.manifest, parts: prepared.parts })
-      : undefined;
-    if (prepared.timescale !== undefined) await startWorkers(ctx, database);
-    return { ...ran, differences };
+    try {
+      const differences = source.manifest !== null && compares(prepared)
+        ? await compareWith(ctx, { database, manifest: source.manifest, parts: prepared.parts })
+        : undefined;
+      return { ...ran, differences };
+    } finally {
+      if (prepared.timescale !== undefined) await startWorkers(ctx, database);
+    }
   });
 }
 

@@ -37,7 +37,7 @@ export async function beginTimescale(
   },
 ): Promise<TimescaleBegun> {
   log.info(`Preparing TimescaleDB in "${database}" for the restore...`);
-  const created = await inSession({ db }, database, async (session) => {
+  const created = await inSession({ db }, { database }, async (session) => {
     const installed = await installedTimescale(session);
     if (installed === undefined) {
       if (schema !== null) await makeSchema(session, { schema, schemaOwner });
@@ -52,7 +52,7 @@ export async function beginTimescale(
     }
     return false;
   });
-  await inSession({ db }, database, async (session) => {
+  await inSession({ db }, { database }, async (session) => {
     const { functions } = await installedTimescale(session) ?? missing(database);
     await session.query(`SELECT ${identifier(functions)}.timescaledb_pre_restore()`);
   });
@@ -83,26 +83,37 @@ async function makeSchema(
  * @throws OperationError `left_restoring` with the line that ends the mode
  */
 export async function endTimescale(
-  ctx: Pick<Context, "db" | "log" | "sleep">,
+  ctx: Pick<Context, "db" | "log" | "signal" | "sleep">,
   { database, workers = true, remove = false }: {
     readonly database: string;
     readonly workers?: boolean;
     readonly remove?: boolean;
   },
 ): Promise<void> {
-  const { log, sleep } = ctx;
   for (let attempt = 1;; attempt++) {
     try {
-      await inSession(ctx, database, endRestoring);
+      await inSession(ctx, { database, lasting: true }, endRestoring);
       break;
     } catch (error) {
       if (attempt === ATTEMPTS) throw leftRestoring(database, error);
-      log.debug(`Cannot end TimescaleDB's restoring mode: ${error}; trying again`);
-      await sleep(200 * attempt);
+      ctx.log.debug(`Cannot end TimescaleDB's restoring mode: ${error}; trying again`);
+      await pause(ctx, 200 * attempt);
     }
   }
   if (remove) await dropExtension(ctx, database);
   else if (workers) await startWorkers(ctx, database);
+}
+
+/** A signal ends the pause, and not what must be put back. */
+async function pause(
+  { signal, sleep }: Pick<Context, "signal" | "sleep">,
+  milliseconds: number,
+): Promise<void> {
+  try {
+    await sleep(milliseconds);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
 }
 
 async function dropExtension(
@@ -110,7 +121,11 @@ async function dropExtension(
   database: string,
 ): Promise<void> {
   try {
-    await inSession(ctx, database, (session) => session.query("DROP EXTENSION timescaledb"));
+    await inSession(
+      ctx,
+      { database, lasting: true },
+      (session) => session.query("DROP EXTENSION timescaledb"),
+    );
   } catch (error) {
     ctx.log.warn(
       `The extension timescaledb, made for the restore, is left in "${database}": ${error}`,
@@ -204,10 +219,10 @@ function missing(database: string): never {
 
 async function inSession<T>(
   { db }: Pick<Context, "db">,
-  database: string,
+  options: { readonly database: string; readonly lasting?: boolean },
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
-  const session = await db.session({ database, notices: "drop" });
+  const session = await db.session({ ...options, notices: "drop" });
   try {
     return await work(session);
   } finally {

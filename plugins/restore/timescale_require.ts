@@ -84,7 +84,7 @@ function installLine(version: string | null, major: number): string {
 }
 
 const OBJECTS = `
-SELECT (SELECT count(*) FROM _timescaledb_catalog.hypertable)::int AS hypertables,
+SELECT (SELECT count(*) FROM timescaledb_information.hypertables)::int AS hypertables,
   (SELECT count(*) FROM timescaledb_information.jobs WHERE job_id >= 1000)::int AS jobs`;
 
 /**
