@@ -637,3 +637,24 @@ Deno.test("Database: a server that accepts and stays silent ends with the time t
   await accepting;
   accepted.forEach((connection) => connection.close());
 });
+
+Deno.test("Database: a lasting session outlives the signal, and one can be opened after it", async () => {
+  await using database = await freshDatabase();
+  const ending = new AbortController();
+  await using run = runDatabase({ ...database, signal: ending.signal });
+  const lasting = await run.session({ lasting: true });
+  const other = await run.session();
+  const reason = new SignalError("SIGTERM");
+  // Longer than it takes until running statements are cancelled once more.
+  const slow = lasting.query("SELECT pg_sleep(0.7), 7 AS n");
+  const cancelled = assert.rejects(other.query("SELECT pg_sleep(60)"), reason);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  ending.abort(reason);
+  await cancelled;
+  assert.equal((await slow).rows[0]?.["n"], 7);
+  await assert.rejects(run.session(), reason);
+  const later = await run.session({ lasting: true });
+  assert.deepEqual((await later.query("SELECT 8 AS n")).rows, [{ n: 8 }]);
+  await run.close();
+  await assert.rejects(later.query("SELECT 9"));
+});

@@ -1,5 +1,6 @@
 import assert from "assert";
 import type { FileFacts } from "../../core/plugin.ts";
+import { type Beside, type BesideKind, type Mark, nameOf } from "../../plugins/database/beside.ts";
 import { judgeAbsent, judgeDirectory, judgeSpace } from "../../plugins/verify/backups.ts";
 import { type ClockSample, judgeClock } from "../../plugins/verify/clock.ts";
 import {
@@ -12,6 +13,7 @@ import { judgeVersion, LOWEST_MAJOR } from "../../plugins/verify/majors.ts";
 import { judgeMigrations, type MigrationStatus } from "../../plugins/verify/migrations.ts";
 import { CHECK_NAMES } from "../../plugins/verify/names.ts";
 import { CHECKS } from "../../plugins/verify/registry.ts";
+import { judgeRestores } from "../../plugins/verify/restores.ts";
 import { judgeCreator, judgeRights, type Rights } from "../../plugins/verify/rights.ts";
 import { judgeWrites, type WritesRow } from "../../plugins/verify/server.ts";
 import { sizeText } from "../../plugins/repository/size.ts";
@@ -412,4 +414,32 @@ Deno.test("verify: the text has one line for each check, remedies below, and the
     resultOf(findings.slice(0, 2), { database: "shop", strict: false }).problems,
     undefined,
   );
+});
+
+Deno.test("verify restores: what is kept of the database and what was left is warned of", () => {
+  const now = Date.parse("2026-11-26T22:00:00Z");
+  const of = (kind: BesideKind, database: string, alive = false): Beside => {
+    const mark: Mark = {
+      kind,
+      database,
+      id: "20261124t2200_ab12",
+      at: "2026-11-24T22:00:00Z",
+      host: "h",
+      pid: 1,
+      of: null,
+      comment: null,
+      open: true,
+    };
+    return { name: nameOf(mark), oid: "1", mark, size: 3 << 20, sessions: 0, alive };
+  };
+  const judge = (...beside: Beside[]) => judgeRestores(beside, { database: "shop", now });
+  assert.equal(judge(of("before", "other"), of("restore", "shop", true)).status, "ok");
+  const found = judge(of("before", "shop"), of("verify", "other"));
+  assert.equal(found.status, "warning");
+  assert.equal(
+    found.message,
+    'Kept by restores: "shop_before_20261124t2200_ab12" (3.0 MiB, 48 h old); ' +
+      'Left by runs that were killed: "other_verify_20261124t2200_ab12" (3.0 MiB, 48 h old)',
+  );
+  assert.match(found.remedy ?? "", /--finish[^]*backup verify/);
 });

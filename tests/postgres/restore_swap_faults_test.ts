@@ -175,7 +175,7 @@ function losingProxy(server: { readonly host: string; readonly port: number }) {
         await client.write(chunk);
       }
       // Who has said goodbye waits for this.
-      if (!losing) client.close();
+      if (!losing) await client.closeWrite();
     })();
     try {
       for await (const chunk of client.readable) {

@@ -3,11 +3,13 @@ import assert from "assert";
 import pg from "pg";
 import type { Context } from "../../core/plugin.ts";
 import { listBeside, listKept } from "../../plugins/database/beside.ts";
+import { withServerLock } from "../../plugins/database/changes.ts";
 import { inspectDatabase } from "../../plugins/database/inspection.ts";
 import { createScratch } from "../../plugins/database/scratch.ts";
-import { swapIn, type Swapped } from "../../plugins/database/swap.ts";
+import { restoreLock, swapIn, type Swapped } from "../../plugins/database/swap.ts";
 import { finish, planFinish } from "../../plugins/restore/finish.ts";
 import { planUndo, undo } from "../../plugins/restore/undo.ts";
+import { BACKUP_LOCK_KEY } from "../../plugins/sql/lock_keys.ts";
 import { startServer } from "../../tasks/server.ts";
 import type { ServerAddress } from "../../tasks/server.ts";
 import { withContext } from "../context.ts";
@@ -349,4 +351,66 @@ Deno.test("swap: slots, subscriptions and prepared transactions are refused by n
     });
   });
   assert.equal(await holds(shop), "old");
+});
+
+Deno.test("swap: who backs it up or migrates it is waited for, and not interrupted", async () => {
+  await using database = await filled();
+  const { name } = database;
+  const holder = await database.connect();
+  await holder.query("SELECT pg_advisory_lock($1)", [String(BACKUP_LOCK_KEY)]);
+  const lines: string[] = [];
+  await withContext({ database, lines }, async (ctx) => {
+    await assert.rejects(swap(ctx, { name }), { kind: "locked" });
+    assert.deepEqual(await names(database), [name]);
+    const swapping = swap(ctx, { name, wait: 30 });
+    await until(() => Promise.resolve(lines.some((line) => line.includes("Waiting for process"))));
+    await holder.end();
+    assert.ok((await swapping).kept);
+    await finish(ctx, { database: name, wait: WAIT });
+  });
+});
+
+Deno.test("swap: while a database is being restored, nobody else undoes or finishes", async () => {
+  await using database = await filled();
+  const { name } = database;
+  const held = Promise.withResolvers<void>();
+  const release = Promise.withResolvers<void>();
+  const restoring = withContext(
+    { database },
+    (ctx) =>
+      withServerLock(ctx, restoreLock(name, 0), () => {
+        held.resolve();
+        return release.promise;
+      }),
+  );
+  await held.promise;
+  await withContext({ database }, async (ctx) => {
+    await assert.rejects(undo(ctx, { database: name, wait: 0 }), { kind: "locked" });
+    await assert.rejects(finish(ctx, { database: name, wait: 0 }), { kind: "locked" });
+  });
+  release.resolve();
+  await restoring;
+});
+
+Deno.test("swap: a closed database stays closed, and what is kept lets nobody in until it is back", async () => {
+  await using database = await filled();
+  const { name } = database;
+  const server = await maintenance();
+  const open = async (which: string) =>
+    (await server.query("SELECT datallowconn AS open FROM pg_database WHERE datname = $1", [
+      which,
+    ]))[0]?.["open"];
+  await withContext({ database }, async (ctx) => {
+    const { kept } = await swap(ctx, { name });
+    assert.deepEqual([await open(name), await open(kept ?? "")], [true, false]);
+    await undo(ctx, { database: name, wait: WAIT });
+    assert.equal(await open(name), true);
+    await server.query(`ALTER DATABASE ${name} ALLOW_CONNECTIONS false`);
+    await swap(ctx, { name });
+    assert.equal(await open(name), false);
+    await undo(ctx, { database: name, wait: WAIT });
+    assert.equal(await open(name), false);
+    await finish(ctx, { database: name, wait: WAIT });
+    assert.deepEqual(await names(database), [name]);
+  });
 });
