@@ -110,28 +110,21 @@ export async function* checked(
   },
 ): AsyncGenerator<Uint8Array> {
   const hash = hashWhole();
-  const chunks = ranged && isLarge(file)
-    ? readRanges(store, file)
-    : await readFile(store, { file, title });
-  for await (const chunk of passing(chunks)) {
-    ctx.signal.throwIfAborted();
-    hash.take(chunk);
-    took?.(chunk.length);
-    yield chunk;
-  }
-  requireSame(hash, { expected: file, title, name: file.name });
-}
-
-async function readFile(
-  store: Found["store"],
-  { file: { name, version }, title }: { readonly file: FoundFile; readonly title: string },
-): Promise<Bytes> {
   try {
-    return await store.read(name, { offset: 0, version });
+    const chunks = ranged && isLarge(file)
+      ? readRanges(store, file)
+      : await store.read(file.name, { offset: 0, version: file.version });
+    for await (const chunk of passing(chunks)) {
+      ctx.signal.throwIfAborted();
+      hash.take(chunk);
+      took?.(chunk.length);
+      yield chunk;
+    }
   } catch (error) {
     if (!(error instanceof OperationError) || error.code !== "not_found") throw error;
-    throw damaged(title, { reason: `${name} is missing`, cause: error });
+    throw damaged(title, { reason: `${file.name} is missing`, cause: error });
   }
+  requireSame(hash, { expected: file, title, name: file.name });
 }
 
 function requireSame(
