@@ -10,7 +10,9 @@ import { clientToolsMissing, openDatabase, sharedServer, uniqueName } from "../d
 import type { ProjectRun } from "../migration_project.ts";
 import { until } from "../core/run_database.ts";
 import { startProgram } from "../program.ts";
+import { freshBucket } from "../s3.ts";
 import { skipWhenMissing } from "../skip.ts";
+import { tortureDatabase } from "../torture.ts";
 
 const installed = await findServerBinaries();
 const ignore = skipWhenMissing(
@@ -396,5 +398,26 @@ Deno.test({
     } finally {
       await Deno.remove(temporary, { recursive: true });
     }
+  },
+});
+
+Deno.test({
+  name: "backup verify: of everything that breaks restores nothing is found that is not there",
+  ignore,
+  async fn() {
+    await using torture = await tortureDatabase();
+    await using project = await backupProject();
+    await using bucket = await freshBucket({});
+    const env = { DATABASE_URL: torture.url, ...bucket.env };
+    for (const args of [["--fingerprint", "full"], ["--format", "plain"], ["--s3-only"]]) {
+      const { manifest } = await project.backup(args, { env });
+      const line = [manifest.id, "--level", "compare"];
+      const { exit, stderr, data } = await verify(project, line, env);
+      assert.deepEqual([exit, data?.findings], [0, []], stderr);
+      const on = (await sharedServer()).url();
+      const there = await verify(project, [...line, "--jobs", "2", "--on", on], env);
+      assert.deepEqual([there.exit, there.data?.findings], [0, []], there.stderr);
+    }
+    assert.deepEqual(await scratches(torture.url, torture.name), []);
   },
 });
