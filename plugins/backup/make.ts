@@ -65,6 +65,8 @@ export async function makeBackup(ctx: Context, making: Making): Promise<Made> {
   // Without the lock nothing is to be waited for any more, neither a table's own lock.
   const lost = () => void cancel(ctx, snapshot).finally(snapshot.close);
   making.signal.addEventListener("abort", lost, { once: true });
+  // It may have been lost while the snapshot was taken: what waits for a table would wait for ever.
+  if (making.signal.aborted) lost();
   const ended = Promise.withResolvers<void>();
   const watching = watch(ctx, { name, over: ended.promise });
   try {
