@@ -37,13 +37,15 @@ const BUILD_FACTS = "build.json";
  *
  * - No code from strings: a confined plugin could import what it may not by `eval`.
  * - No baseline compiler, and the first optimising one only for what runs for long.
- * - Young objects have room for a short run without a collection, one with 1,000 migrations too.
+ * - Young objects have room for a short run without a collection, one with 1,000 migrations too, and
+ *   for a long one no more: it would grow to 16 MiB twice over, which a backup is not to take.
  */
 const V8_FLAGS: readonly string[] = [
   "--disallow-code-generation-from-strings",
   "--no-sparkplug",
   "--invocation-count-for-maglev=4000",
   "--min-semi-space-size=8",
+  "--max-semi-space-size=8",
   "--single-threaded",
 ];
 
