@@ -11,10 +11,7 @@ const smallFile = new Uint8Array(64 * 1024);
 export const systemFiles: HostFiles = {
   // The calls are synchronous inside: for a thousand small files the trips
   // through the runtime's thread pool cost several times the reads themselves.
-  async list(directory) {
-    await letSocketsMove();
-    return await attempt("list directory", directory, () => listSync(directory));
-  },
+  list: (directory) => attempt("list directory", directory, () => listSync(directory)),
   readAll: (paths) =>
     Promise.all(paths.map((path) => attempt("read", path, () => Deno.readFileSync(path)))),
   async readSmall(paths, limit) {
@@ -100,35 +97,24 @@ function listSync(directory: string): FileEntry[] {
     if (!isFile) others.add(name);
   }
   return names.sort().map((name) =>
-    others.has(name)
-      ? { name, ...factsOf(directory, { name }) }
-      : new ListedFile(directory, { name })
+    others.has(name) ? { name, ...factsOf(directory, { name }) } : fileEntry(directory, name)
   );
 }
 
 /** A file whose facts are asked for when they are read: of a thousand files they seldom are. */
-class ListedFile implements FileEntry {
-  readonly name: string;
-  readonly kind = "file";
-  readonly #directory: string;
-  #facts: Facts | undefined;
-
-  constructor(directory: string, { name }: { name: string }) {
-    this.name = name;
-    this.#directory = directory;
-  }
-
-  get size(): number {
-    return this.#asked().size;
-  }
-
-  get modified(): number {
-    return this.#asked().modified;
-  }
-
-  #asked(): Facts {
-    return this.#facts ??= factsOf(this.#directory, { name: this.name });
-  }
+function fileEntry(directory: string, name: string): FileEntry {
+  let found: Facts | undefined;
+  const facts = () => found ??= factsOf(directory, { name });
+  return {
+    name,
+    kind: "file",
+    get size() {
+      return facts().size;
+    },
+    get modified() {
+      return facts().modified;
+    },
+  };
 }
 
 type Facts = Omit<FileEntry, "name">;

@@ -36,6 +36,8 @@ export async function migrate(context: Context, options: MigrateOptions): Promis
   const asking = opening.then(({ session }) => session && askDigest(session));
   // Its failure is told below, after what is wrong with the files.
   asking.catch(() => {});
+  // The connection is begun before the files are listed: while they are, it gets no turn.
+  await context.sleep(0);
   const source = await readSource(context, directoriesOf(context, options.directories));
   const { session, created } = await opening;
   if (!context.dryRun) context.log.info("Running database migrations...");

@@ -37,7 +37,8 @@ export function load(
 
   function modulesOf(name: string): Modules {
     const script = new Script(Deno.readTextFileSync(`${directory}/${name}.js`), {
-      filename: `${name}.js`,
+      // An address, since it is from there that a package is imported.
+      filename: new URL(`${name}.js`, import.meta.url).href,
       importModuleDynamically: (specifier) => import(specifier),
       ...(caches === undefined ? {} : { cachedData: caches(name) }),
     });
