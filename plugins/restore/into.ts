@@ -56,7 +56,9 @@ export async function restoreInto(ctx: Context, into: Into): Promise<Restored> {
       ? await runPlain(ctx, { into, name })
       : await runAll(ctx, { into, name });
   } catch (error) {
-    if (begun !== undefined) await endAfterFailure(ctx, { database, remove: begun.created });
+    // Without a transaction something is left that needs the extension.
+    const remove = begun?.created === true && into.transaction;
+    if (begun !== undefined) await endAfterFailure(ctx, { database, remove });
     throw error;
   }
   // Its workers would change what is compared: whoever is through starts them.

@@ -37,10 +37,9 @@ export function refuseHypertables(
   ).map(nameOf);
   if (met.length === 0) return;
   throw new OperationError(
-    `Cannot restore ${
-      met.join(", ")
-    } alone: rows of hypertables and continuous aggregates are in ` +
-      "chunks that TimescaleDB's catalogue tells of, which is restored whole or not at all",
+    `Cannot restore by table: ${met.join(", ")} cannot be restored alone, since the rows of ` +
+      "hypertables and continuous aggregates are in chunks that TimescaleDB's catalogue tells of, " +
+      "which is restored whole or not at all",
     {
       kind: "refused",
       code: "hypertables",
