@@ -137,8 +137,9 @@ function tooMany(error: unknown, tool: ClientTool): OperationError | undefined {
     {
       kind: "usage",
       code: "too_many_tables",
-      hint: "Back up the whole database, or put client programs of PostgreSQL 17 or newer into " +
-        "PG_BIN_DIR, which read the names as a file",
+      hint:
+        "Back up the whole database, or name the directory of client programs of PostgreSQL 17 " +
+        "or newer by PG_BIN_DIR: those read the names as a file",
       cause: error,
     },
   );
