@@ -1,6 +1,6 @@
 /**
- * Client programs with a pg_dump that fails as it is told: the real one, wrapped in a script that
- * runs what the variable `FAULT` says. Both are found by `PG_BIN_DIR`.
+ * Client programs that fail as they are told: the real ones, wrapped in a script that runs what a
+ * variable says, of pg_dump `FAULT`. They are found by `PG_BIN_DIR`.
  */
 import { dirname, join } from "node:path";
 import { until } from "../cli/project.ts";
@@ -15,8 +15,8 @@ export interface Shim extends AsyncDisposable {
   hold(bytes?: number): Hold;
   /**
    * The same for a fault of the test's own, which tells that it is reached, and waits. Beside
-   * `FAULT` there are `FAULT_GLOBALS`, for pg_dumpall, and `FAULT_VERSION`, which comes before
-   * anything is dumped or counted.
+   * `FAULT` there are `FAULT_GLOBALS`, for pg_dumpall, `FAULT_RESTORE`, for pg_restore, `FAULT_PSQL`,
+   * and `FAULT_VERSION`, which comes before anything is dumped or counted.
    */
   holdAt(fault: (flag: string) => Readonly<Record<string, string>>): Hold;
 }
@@ -58,6 +58,17 @@ upto() {
   kill -KILL $pid 2>/dev/null && wait $pid 2>/dev/null
   exit 137
 }
+# All of what comes by standard input, held after some bytes until a file is there.
+fed() {
+  { head -c "$1"; : >"$2.reached"; until [ -e "$2" ]; do sleep 0.01; done; cat; } | "$real" "\${args[@]}"
+}
+# The same to the end of the line: what then ends there looks whole.
+lines() {
+  {
+    head -c "$1"; IFS= read -r line; printf '%s\n' "$line"
+    : >"$2.reached"; until [ -e "$2" ]; do sleep 0.01; done; cat
+  } | "$real" "\${args[@]}"
+}
 die() { kill -KILL $$; }
 hang() { exec sleep 1000; }
 `;
@@ -67,10 +78,7 @@ export async function makeShim(): Promise<Shim> {
   const tools = await clientTools();
   if (tools === undefined) throw new Error("There are no client programs");
   const directory = await Deno.makeTempDir({ prefix: "observatory-shim-" });
-  for (const name of ["psql", "pg_restore"]) {
-    await Deno.symlink(join(dirname(tools.pgDump), name), join(directory, name));
-  }
-  for (const name of ["pg_dump", "pg_dumpall"]) {
+  for (const name of ["psql", "pg_restore", "pg_dump", "pg_dumpall"]) {
     const real = join(dirname(tools.pgDump), name);
     await Deno.writeTextFile(join(directory, name), scriptFor(real), { mode: 0o755 });
   }
@@ -93,7 +101,7 @@ export async function makeShim(): Promise<Shim> {
   };
 }
 
-/** What pg_dump is asked beside dumping is answered by the real one. */
+/** What they are asked beside their work is answered by the real ones. */
 function scriptFor(real: string): string {
   return `#!/usr/bin/env bash
 real='${real}'
@@ -108,6 +116,8 @@ done
 ${WORDS}
 case $0 in
   */pg_dump) eval "\${FAULT:-whole}" ;;
+  */pg_restore) eval "\${FAULT_RESTORE:-whole}" ;;
+  */psql) eval "\${FAULT_PSQL:-whole}" ;;
   *) eval "\${FAULT_GLOBALS:-whole}" ;;
 esac
 `;
