@@ -1,4 +1,5 @@
 /** psql on a plain dump: all of it in one transaction, and nothing when a part is missing. */
+import { randomInt } from "node:crypto";
 import { type Context, OperationError } from "../../core/plugin.ts";
 import { type Complaints, readComplaints } from "../sql/psql_messages.ts";
 import { knowsRestrict, restrictSince } from "../sql/restrict.ts";
@@ -37,28 +38,59 @@ export async function startScript(
       },
     );
   }
+  // A number, so that it closes no quote that is open.
+  const word = String(randomInt(2 ** 47));
   const program = await ctx.exec(psql.path, {
-    args: [
-      "--no-psqlrc",
-      "--no-password",
-      "--quiet",
-      "--set=ON_ERROR_STOP=1",
-      ...(transaction ? ["--single-transaction"] : []),
-      "--file=-",
-    ],
+    args: ["--no-psqlrc", "--no-password", "--quiet", "--set=ON_ERROR_STOP=1", "--file=-"],
     connect: { database },
     env: { LC_ALL: "C", LANGUAGE: "C", PGAPPNAME: name },
-    stdin: script,
+    stdin: transaction ? ReadableStream.from(committed(script, word)) : script,
   });
   const done = (async () => {
-    const [complaints, , exit] = await Promise.all([
+    const [complaints, wasSaid, exit] = await Promise.all([
       readComplaints(program.stderr, { log: quiet(ctx) }),
-      program.stdout.pipeTo(new WritableStream()),
+      says(program.stdout, word),
       program.exit,
     ]);
     if (exit.code !== 0) throw failureOf(database, complaints, exit.code);
+    if (transaction && !wasSaid) throw notEnded(database);
   })();
   return { done };
+}
+
+/**
+ * A script in one transaction, which is committed by its own last line. psql's `--single-transaction`
+ * commits at whatever end its input comes to, as when this process is killed.
+ *
+ * @param word a number, which is told on stdout when it is committed
+ */
+async function* committed(
+  script: AsyncIterable<Uint8Array>,
+  word: string,
+): AsyncGenerator<Uint8Array> {
+  const encoder = new TextEncoder();
+  // On the script's first line, so that lines have the numbers that they have in the dump.
+  yield encoder.encode("BEGIN; ");
+  yield* script;
+  // The last statement may have no end of its own.
+  yield encoder.encode(`\n;\nCOMMIT;\nSELECT ${word};\n`);
+}
+
+/** Whether a word comes in a stream; what is longer than a result of psql is passed over. */
+async function says(stream: ReadableStream<Uint8Array>, word: string): Promise<boolean> {
+  let end = "";
+  for await (const text of stream.pipeThrough(new TextDecoderStream("latin1"))) {
+    end = (end + text).slice(-1024);
+  }
+  return end.includes(word);
+}
+
+/** A quote or a comment that is open at the end swallows the COMMIT. */
+function notEnded(database: string): OperationError {
+  return new OperationError(
+    `Cannot restore into "${database}": the script breaks off in the middle of a statement`,
+    { code: "restore_failed", hint: "Take another dump; of this one a part is missing" },
+  );
 }
 
 /** Notices of a restore are for those who look for them. */
