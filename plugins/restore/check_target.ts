@@ -1,5 +1,7 @@
 /** What is in the way in the database that is restored into, and whether there is room. */
 import type { Context } from "../../core/plugin.ts";
+import { unendable } from "../database/changes.ts";
+import { inspectReplaced } from "../database/refusals.ts";
 import { sizeText } from "../repository/size.ts";
 import { collisions, entryName } from "./entries.ts";
 import type { SourceFacts } from "./facts.ts";
@@ -73,6 +75,28 @@ export async function largeObjectsMet(
       ranges.some(({ first, last }) => first <= oid && oid <= last)
     );
     return met.map(({ oid }) => `LARGE OBJECT ${oid}`);
+  } finally {
+    await session.close();
+  }
+}
+
+/** What would stop the exchange of names at the end, after hours perhaps. */
+export async function checkSwap(ctx: Context, database: string, refusal: Refusal): Promise<void> {
+  const session = await ctx.db.maintenance({ notices: "drop" });
+  try {
+    await inspectReplaced(session, database, { verb: "swap", code: "swap_refused" });
+    const sessions = await unendable(session, database);
+    if (sessions.length > 0) {
+      refusal.add(
+        `sessions are in it that this role may not end: ${listed(sessions)}`,
+        "End them, or restore as a member of pg_signal_backend, or as a superuser",
+        { sessions },
+      );
+    }
+  } catch (error) {
+    refusal.attempt(() => {
+      throw error;
+    });
   } finally {
     await session.close();
   }

@@ -13,7 +13,7 @@ import type { TimescaleUse } from "./timescale.ts";
 import { findTimescale } from "./timescale_unknown.ts";
 import { checkData, type DataPlan } from "./check_data.ts";
 import { checkExtensions, checkRoles, checkTablespaces } from "./check_server.ts";
-import { checkCollisions, checkRoom } from "./check_target.ts";
+import { checkCollisions, checkRoom, checkSwap } from "./check_target.ts";
 import { checkTimescale } from "./check_timescale.ts";
 
 /**
@@ -116,6 +116,7 @@ export async function prepare(
       "Restore the whole of a full backup, or migrate the database first",
     );
   }
+  if (mode === "swap") await checkSwap(ctx, database, refusal);
   const room = await checkRoom(ctx, { target, facts, mode, parts }, refusal);
   refusal.settle();
   return {

@@ -32,7 +32,9 @@ export function createRefusal(what: string): Refusal {
       } catch (error) {
         if (!(error instanceof OperationError) || error.kind !== "refused") throw error;
         // The reason is the end of a sentence here.
-        add(error.message.replace(/^Cannot restore[^:]*: /, ""), error.hint ?? "", error.details);
+        const reason = error.message.replace(/^(?:Refused: )?Cannot [^:]*: /, "")
+          .replace(/; nothing was changed$/, "");
+        add(reason, error.hint ?? "", error.details);
       }
     },
     settle() {

@@ -193,3 +193,24 @@ Deno.test({
     );
   },
 });
+
+Deno.test({
+  name: "restore --swap refuses beforehand what would stop it at its end",
+  ignore,
+  async fn() {
+    await using project = await backupProject({ sql: SQL });
+    await project.backup();
+    await using target = await freshDatabase({ sql: "CREATE TABLE theirs (n int)" });
+    await target.query(
+      `CREATE SUBSCRIPTION held CONNECTION 'host=/nowhere dbname=none' PUBLICATION p
+      WITH (connect = false)`,
+    );
+    try {
+      const { exit, message } = await refused(project, [...named(project), "--swap"], target);
+      assert.equal(exit, 4);
+      assert.match(message, /: it holds subscription "held"; nothing was changed$/);
+    } finally {
+      await target.query("ALTER SUBSCRIPTION held SET (slot_name = NONE); DROP SUBSCRIPTION held");
+    }
+  },
+});
