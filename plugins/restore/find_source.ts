@@ -125,7 +125,7 @@ async function find(
     const dump = name !== undefined && isNone(error)
       ? await findDump(ctx, stores, name)
       : undefined;
-    if (dump === undefined) throw error;
+    if (dump === undefined) throw await hinted(ctx, error, name);
     return dump;
   }
   const copy = copies.find(({ backup }) => backup.broken === null) ?? copies[0];
@@ -135,6 +135,15 @@ async function find(
     if (dump !== undefined) return dump;
   }
   return foundIn(copy);
+}
+
+/** A bare name is not looked for in the working directory, where it may lie all the same. */
+async function hinted(ctx: Context, error: unknown, name: string | undefined): Promise<unknown> {
+  if (!(error instanceof OperationError) || name === undefined || name.includes("/")) return error;
+  if (!isNone(error) || await ctx.files.inspect(name) === undefined) return error;
+  const { message, code, details } = error;
+  const hint = `There is "${name}" in the working directory: write it as ./${name}`;
+  return new OperationError(message, { code, hint, details, cause: error });
 }
 
 function isNone(error: unknown): boolean {
