@@ -12,12 +12,16 @@ const PIPE = 65_536;
 export async function* passing(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   for await (const chunk of chunks) {
     yield chunk;
-    const { buffer, byteLength, byteOffset } = chunk;
-    // A pipe is read into a buffer of this size, however little there is; of others somebody else may
-    // hold the rest.
-    const own = buffer.byteLength === byteLength || byteOffset === 0 && buffer.byteLength === PIPE;
-    if (own && buffer instanceof ArrayBuffer && !buffer.detached) buffer.transfer(0);
+    release(chunk);
   }
+}
+
+/** Gives a chunk's memory back, where nobody else holds any of it. */
+export function release({ buffer, byteLength, byteOffset }: Uint8Array): void {
+  // A pipe is read into a buffer of this size, however little there is; of others somebody else may
+  // hold the rest.
+  const own = buffer.byteLength === byteLength || byteOffset === 0 && buffer.byteLength === PIPE;
+  if (own && buffer instanceof ArrayBuffer && !buffer.detached) buffer.transfer(0);
 }
 
 /** Copies of chunks, for whoever keeps them. */

@@ -1,8 +1,9 @@
 /** Large files read in ranges, several at a time, and given in their order. */
 import { OperationError } from "../../core/plugin.ts";
+import { release } from "../repository/chunks.ts";
 import type { Store } from "../repository/store.ts";
 
-/** Bytes of a range; as many as all of them together are in memory at most, and once more. */
+/** Bytes of a range; at most as many as there are readers are in memory. */
 const RANGE_BYTES = 8 * 1024 * 1024;
 /** How many ranges are read at a time. */
 const READERS = 4;
@@ -37,9 +38,9 @@ export async function* readRanges(store: Store, file: RangedFile): AsyncGenerato
   try {
     for (let reader = 0; reader < READERS; reader++) start();
     for (let next = running.shift(); next !== undefined; next = running.shift()) {
-      const bytes = await next.bytes;
+      yield await next.bytes;
+      // Not before it is taken, so that no more than so many are in memory.
       start();
-      yield bytes;
     }
   } finally {
     await Promise.all(running.map(({ stop }) => stop()));
@@ -70,6 +71,7 @@ function readRange(
       if (done) break;
       bytes.set(value, at);
       at += value.length;
+      release(value);
     }
     if (stopped) await reader.cancel();
     else if (at < length) {
