@@ -47,6 +47,11 @@ const flags = {
     placeholder: "TIME",
     help: "The newest full backup that is no younger than this, such as 2024-01-31T12:00Z",
   },
+  "where": {
+    type: "string",
+    choices: ["local", "s3"],
+    help: "Which copy; by default the one on this machine, if there is one",
+  },
   "s3-download": { type: "boolean", help: "Take the backup from S3_BACKUP_BUCKET" },
   "endpoint-url": {
     type: "string",

@@ -19,6 +19,7 @@ export interface RestoreFlags {
   readonly "plan": boolean;
   readonly "at"?: string | undefined;
   readonly "s3-download": boolean;
+  readonly "where"?: "local" | "s3" | undefined;
   readonly "endpoint-url"?: string | undefined;
   readonly "output-dir"?: string | undefined;
   readonly "database"?: string | undefined;
@@ -41,7 +42,7 @@ export interface RestoreOptions {
   readonly name: string | undefined;
   /** The moment that is to be gone back to, in milliseconds since 1970. */
   readonly at: number | undefined;
-  readonly where: "s3" | undefined;
+  readonly where: "local" | "s3" | undefined;
   readonly directory: string | undefined;
   readonly endpointUrl: string | undefined;
   /** The database whose backups `latest` and `at` mean, where it is not the target. */
@@ -83,7 +84,7 @@ const MOST_JOBS = 256;
 /** What goes with neither `--finish` nor `--undo`: they name no backup. */
 const OF_RESTORES = [
   ...["clean", "create", "schema-only", "data-only", "tables", "jobs", "into", "swap", "at"],
-  ...["s3-download", "endpoint-url", "output-dir", "database", "identity", "no-owner"],
+  ...["s3-download", "where", "endpoint-url", "output-dir", "database", "identity", "no-owner"],
   ...["no-privileges", "no-analyze", "no-compare"],
 ] as const;
 
@@ -129,6 +130,10 @@ export function readOptions(
     at === undefined || name === undefined || name === LATEST,
     "--at chooses the backup, so none is named beside it",
   );
+  unless(
+    !flags["s3-download"] || flags.where !== "local",
+    "--s3-download takes the backup from the bucket, and --where local from this machine",
+  );
   const jobs = flags.jobs;
   unless(
     jobs === undefined || Number.isInteger(jobs) && jobs >= 1 && jobs <= MOST_JOBS,
@@ -165,7 +170,7 @@ export function readOptions(
     kind: "restore",
     name: at === undefined ? name : undefined,
     at,
-    where: flags["s3-download"] ? "s3" : undefined,
+    where: flags["s3-download"] ? "s3" : flags.where,
     directory: flags["output-dir"],
     endpointUrl: flags["endpoint-url"],
     database: flags.database,

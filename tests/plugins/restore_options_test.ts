@@ -17,6 +17,7 @@ const NONE: RestoreFlags = {
   "plan": false,
   "at": undefined,
   "s3-download": false,
+  "where": undefined,
   "endpoint-url": undefined,
   "output-dir": undefined,
   "database": undefined,
@@ -78,6 +79,10 @@ Deno.test("restore options: what does not go together is told at once", () => {
     "--swap puts a whole new database in the place of the old one, so --clean has no meaning with it",
     "--swap puts a whole new database in the place of the old one, so --into has no meaning with it",
   ]);
+  assert.match(
+    String(problems("x", { "s3-download": true, "where": "local" })),
+    /--where local from this machine/,
+  );
   assert.match(String(problems("x", { at: "2024-01-01" })), /--at chooses the backup/);
   assert.equal(problems("latest", { at: "2024-01-01" }), undefined);
   assert.match(String(problems("x", { tables: ['"a'] })), /a double quote is open/);
