@@ -7,7 +7,7 @@ import { listed, type Refusal } from "./refusal.ts";
 import type { Source } from "./source.ts";
 import type { Entry } from "./table_of_contents.ts";
 import type { Target } from "./target.ts";
-import { isCatalogueData } from "./timescale_passes.ts";
+import { isCatalogueData, isMetadata } from "./timescale_passes.ts";
 
 /** How rows are restored. */
 export interface DataPlan {
@@ -20,13 +20,11 @@ export interface DataPlan {
 /** Looks at the tables that rows go into. */
 export async function checkData(
   ctx: Context,
-  { source, facts, target, entries, keepTriggers }: {
+  { source, facts, target, entries }: {
     readonly source: Source;
     readonly facts: SourceFacts;
     readonly target: Target;
     readonly entries: readonly Entry[] | undefined;
-    /** Whether triggers cannot be set aside, whoever restores. */
-    readonly keepTriggers: boolean;
   },
   refusal: Refusal,
 ): Promise<DataPlan> {
@@ -37,9 +35,10 @@ export async function checkData(
   const filled = new Set(found.filled);
   // What was done to this database is its own history: another one's is no news to it.
   const left = all.filter((entry) =>
-    !(isBookkeeping(entry) && (filled.has(`${entry.schema}.${entry.tag}`) || isOwnState(entry)))
+    !(isBookkeeping(entry) && (filled.has(`${entry.schema}.${entry.tag}`) || isOwnState(entry))) &&
+    !isMetadata(entry)
   );
-  // TimescaleDB's catalogue has rows from the start, which it takes again by triggers.
+  // TimescaleDB's catalogue has some rows from the start, which no dump holds.
   const theirs = left.filter((entry) => !isBookkeeping(entry) && !isCatalogueData(entry));
   checkTables({ found, theirs }, refusal);
   const objects = await largeObjectsMet(ctx, { target, brought: all });
@@ -52,29 +51,20 @@ export async function checkData(
   }
   if (source.archive === null) return { entries: undefined, disableTriggers: false };
   const changed = left.length !== all.length || entries !== undefined;
-  if (target.rights.superuser && !keepTriggers) {
+  if (target.rights.superuser) {
     return { entries: changed ? left : undefined, disableTriggers: true };
   }
-  const catalogue = new Set(
-    all.filter(isCatalogueData).map(({ schema, tag }) => `${schema}.${tag}`),
-  );
-  const triggers = found.triggers.filter((name) => !catalogue.has(name));
-  const aside = target.rights.superuser
-    ? "Restore with --jobs 2, which sets them aside"
-    : undefined;
-  if (triggers.length > 0) {
+  if (found.triggers.length > 0) {
     refusal.add(
-      `triggers of ${listed(triggers)} would fire for every row`,
-      aside ??
-        "Restore as a superuser, who may set them aside, or disable them: ALTER TABLE … DISABLE TRIGGER USER",
+      `triggers of ${listed(found.triggers)} would fire for every row`,
+      "Restore as a superuser, who may set them aside, or disable them: ALTER TABLE … DISABLE TRIGGER USER",
     );
   }
   const ordered = inOrderOfKeys(left, found.references);
   if (ordered === undefined) {
     refusal.add(
       "the keys of its tables go round in a circle, so no order of the rows satisfies them",
-      aside ??
-        "Restore as a superuser, who may set keys aside meanwhile, or restore schema and rows together",
+      "Restore as a superuser, who may set keys aside meanwhile, or restore schema and rows together",
     );
     return { entries: left, disableTriggers: false };
   }

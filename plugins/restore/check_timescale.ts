@@ -30,7 +30,7 @@ export async function checkTimescale(
 ): Promise<string[]> {
   const warnings = parts === "schema"
     ? [
-      "Definitions alone make no hypertables: until the rows follow (--data-only), nothing can be inserted",
+      "Definitions alone make no hypertables: the tables are of no use until the rows follow (--data-only)",
     ]
     : [];
   const inPlace = mode === "in place";
@@ -39,8 +39,7 @@ export async function checkTimescale(
     : await ctx.db.maintenance({ notices: "drop" });
   try {
     if (inPlace) await requireFreeOfTimescale(session, { database, version });
-    const { warning } = await requireTimescale(session, version);
-    if (warning !== undefined) warnings.push(warning);
+    warnings.push(...(await requireTimescale(session, version)).warnings);
     if (parts !== "schema") await requireJobOwners(session, source.manifest);
   } catch (error) {
     if (!(error instanceof OperationError)) throw error;

@@ -24,12 +24,11 @@ export function isBookkeeping({ schema, tag }: Entry): boolean {
   return schema === OWN_SCHEMA || tag === BOOKKEEPING;
 }
 
-// Rows of a partition are its own; a parent holds none. TimescaleDB's triggers are no users' ones.
+// Rows of a partition are its own; a parent holds none.
 const TABLES = `
   SELECT n.nspname::text AS schema, c.relname::text AS name,
     EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal
-      AND t.tgenabled <> 'D'
-      AND t.tgname NOT IN ('ts_insert_blocker', 'ts_cagg_invalidation_trigger')) AS triggers
+      AND t.tgenabled <> 'D') AS triggers
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind IN ('r', 'p', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'`;
 

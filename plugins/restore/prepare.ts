@@ -98,14 +98,7 @@ export async function prepare(
   let replaced: readonly Entry[] = [];
   if (mode === "in place") {
     if (parts === "data") {
-      data = await checkData(ctx, {
-        source,
-        facts,
-        target,
-        entries: chosen?.entries,
-        // By one process all is one transaction, in which TimescaleDB's own triggers have to stay.
-        keepTriggers: timescale !== undefined && jobs === 1,
-      }, refusal);
+      data = await checkData(ctx, { source, facts, target, entries: chosen?.entries }, refusal);
     } else {
       replaced = await checkCollisions(ctx, { source, facts, target, options, brought }, refusal);
       checkRoomForLocks({ target, brought, transaction, replaced }, refusal);

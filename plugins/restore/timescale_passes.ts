@@ -33,6 +33,17 @@ export function isCatalogueData(
 }
 
 /**
+ * Whether an entry holds what TimescaleDB knows of itself: it has rows of its own from the start, and
+ * only a trigger of its makes those of a dump take their place, so rows that are restored without
+ * triggers go without them.
+ */
+export function isMetadata(
+  { kind, schema, tag }: { readonly kind: string; readonly schema: string; readonly tag: string },
+): boolean {
+  return kind === "TABLE DATA" && schema === "_timescaledb_catalog" && tag === "metadata";
+}
+
+/**
  * The passes in which an archive is restored with several processes: TimescaleDB's catalogue by one
  * process alone, since its tables have keys on each other that stand from the start, and the order
  * of the archive is the one that keeps them.

@@ -8,8 +8,8 @@ import { installedTimescale, otherVersion } from "./timescale_mode.ts";
 export interface TimescaleOffer {
   /** The version that will be used: the dump's, else the server's own. */
   readonly version: string;
-  /** What is to be told before it is used; undefined when it is certain. */
-  readonly warning: string | undefined;
+  /** What is to be told before it is used. */
+  readonly warnings: readonly string[];
 }
 
 const OFFER = `
@@ -19,8 +19,7 @@ SELECT (SELECT default_version FROM pg_catalog.pg_available_extensions
     WHERE name = 'timescaledb' ORDER BY version)::text AS versions,
   pg_catalog.current_setting('server_version_num')::int / 10000 AS major,
   EXISTS (SELECT FROM pg_catalog.pg_settings WHERE name = 'timescaledb.max_background_workers')
-    OR coalesce(pg_catalog.current_setting('timescaledb.allow_install_without_preload', true), '')
-      = 'on' AS loaded`;
+    AS loaded`;
 
 /**
  * Makes sure that the server has TimescaleDB in the version that made the dump, for a database that
@@ -56,23 +55,21 @@ export async function requireTimescale(
       { code: "timescaledb_version", hint: install, details: { version, available } },
     );
   }
-  if (offer?.loaded !== true) {
-    throw refused(
-      `Cannot restore: the backup needs ${wanted}, and the server has not loaded its library`,
-      {
-        code: "timescaledb_not_loaded",
-        hint: "Add timescaledb to shared_preload_libraries and restart the server",
-        details: { version, available },
-      },
+  const warnings: string[] = [];
+  if (version === null) {
+    warnings.push(
+      `The dump does not tell which TimescaleDB made it; the server's ${standard} is taken, which ` +
+        "fails at the end if it was another one",
     );
   }
-  return {
-    version: version ?? standard,
-    warning: version === null
-      ? `The dump does not tell which TimescaleDB made it; the server's ${standard} is taken, which ` +
-        "fails at the end if it was another one"
-      : undefined,
-  };
+  // A server may have it built in; where it has not, creating the extension fails, and loses nothing.
+  if (offer?.loaded !== true) {
+    warnings.push(
+      "The server seems not to have loaded TimescaleDB's library: add timescaledb to " +
+        "shared_preload_libraries and restart it, if the extension cannot be created",
+    );
+  }
+  return { version: version ?? standard, warnings };
 }
 
 /** Nobody can know how a server's TimescaleDB was installed; the package's name is that of its makers. */
@@ -108,8 +105,8 @@ export async function requireFreeOfTimescale(
   const { hypertables = 0, jobs = 0 } = found ?? {};
   if (hypertables + jobs === 0) return;
   throw refused(
-    `Cannot restore into "${database}" as it stands: TimescaleDB keeps ${hypertables} hypertables ` +
-      `and ${jobs} jobs there, whose numbers in its catalogue would be those of the backup's`,
+    `Cannot restore into "${database}" as it stands: TimescaleDB keeps hypertables ` +
+      `(${hypertables}) and jobs (${jobs}) there, whose numbers in its catalogue would be those of the backup's`,
     {
       code: "timescaledb_in_use",
       hint: "Restore with --swap, which fills a new database and then puts it in this one's place",

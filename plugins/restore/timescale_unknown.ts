@@ -5,6 +5,7 @@
 import { type ClientTool, type Context, OperationError } from "../../core/plugin.ts";
 import type { Source } from "./source.ts";
 import { type TimescaleUse, usesTimescale } from "./timescale.ts";
+import { isMetadata } from "./timescale_passes.ts";
 
 /** How much of a script is looked at for the extension, which precedes all tables, in bytes. */
 const SCRIPT_HEAD = 1 << 20;
@@ -30,9 +31,7 @@ export async function findTimescale(
   if (source.manifest !== null) return use;
   if (source.archive === null) return await findInScript(source);
   if (use === undefined || tool === undefined) return use;
-  const told = source.archive.entries.some(({ kind, schema, tag }) =>
-    kind === "TABLE DATA" && schema === "_timescaledb_catalog" && tag === "metadata"
-  );
+  const told = source.archive.entries.some(isMetadata);
   return told ? { ...use, version: await readVersion(ctx, { source, tool }) } : use;
 }
 

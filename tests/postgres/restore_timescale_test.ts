@@ -182,13 +182,13 @@ Deno.test({
         name: manifest.id,
         async work(ctx, source) {
           const own = await ctx.db.session();
-          assert.equal((await requireTimescale(own, version)).warning, undefined);
-          assert.match((await requireTimescale(own, null)).warning ?? "", /does not tell which/);
+          assert.doesNotMatch((await requireTimescale(own, version)).warnings.join(), /not tell/);
+          assert.match((await requireTimescale(own, null)).warnings.join(), /does not tell which/);
           const asks = [
             [() => requireTimescale(own, "2.0.1"), /needs TimescaleDB 2\.0\.1.*\nInstall.*2\.0\.1/],
             [
               () => requireFreeOfTimescale(own, { database: "postgres", version }),
-              /TimescaleDB keeps 3 hypertables and 1 jobs there.*\nRestore with --swap/,
+              /TimescaleDB keeps hypertables \(1\) and jobs \(1\) there.*\nRestore with --swap/,
             ],
             [
               () => requireFreeOfTimescale(own, { database: "postgres", version: "2.0.1" }),
@@ -232,15 +232,6 @@ Deno.test({
           assert.ok(use !== undefined && archive !== null);
           const begin = () => beginTimescale(ctx, { database: "postgres", ...use });
           assert.deepEqual(await begin(), { created: true });
-          // As after a restore that was rolled back: neither the mode nor the extension is left.
-          const own = await ctx.db.session();
-          await endTimescale(ctx, { database: "postgres", remove: true });
-          const { rows } = await own.query(
-            "SELECT setconfig::text FROM pg_db_role_setting UNION ALL " +
-              "SELECT extname::text FROM pg_extension WHERE extname = 'timescaledb'",
-          );
-          assert.deepEqual(rows, []);
-          assert.deepEqual(await begin(), { created: true });
           assert.deepEqual(await begin(), { created: false });
           for (const pass of passesFor(archive)) {
             const ids = archive.entries.filter((each) => pass.keep(each)).map(({ id }) => id);
@@ -250,36 +241,56 @@ Deno.test({
         },
       });
       await assertSame(target, facts);
-    });
-
-    await t.step("definitions, and their rows later: all is as it was", async () => {
-      await using target = await startTimescale();
+      // As after a restore that was rolled back: neither the mode nor the extension is left.
+      await using own = await sessionOf(target);
+      for (const what of ["MATERIALIZED VIEW daily", "MATERIALIZED VIEW hourly", "TABLE logs"]) {
+        await own.value(`DROP ${what}`);
+      }
       await withDump(target, {
-        name: loose,
-        async work(ctx, { archive }) {
-          const entries = archive?.entries ?? [];
-          const step = async (ids: readonly number[], args: readonly string[]) => {
-            await beginTimescale(ctx, { database: "postgres", version });
-            await pgRestore(target, { dump: loose, ids, args });
-            await endTimescale(ctx, { database: "postgres" });
-          };
-          await step(entries.map(({ id }) => id), ["--single-transaction", "--schema-only"]);
-          await using between = await sessionOf(target);
-          await assert.rejects(between.value("INSERT INTO logs VALUES (now(), 1, 1)"));
-          const own = await ctx.db.session();
-          await requireFreeOfTimescale(own, { database: "postgres", version });
-          // Chunks refer to a plain table, whose rows come behind theirs in the archive.
-          const rows = entries.filter(({ section }) => section === "data");
-          const first = rows.filter(({ schema, tag }) =>
-            schema.startsWith("_timescaledb_ca") || schema === "_timescaledb_config" ||
-            tag === "devices"
-          );
-          const ids = new Set([...first, ...rows].map(({ id }) => id));
-          await step([...ids], ["--single-transaction", "--data-only"]);
+        name: manifest.id,
+        async work(ctx) {
+          await beginTimescale(ctx, { database: "postgres", version });
+          await endTimescale(ctx, { database: "postgres", remove: true });
         },
       });
+      const left = `SELECT concat((SELECT count(*) FROM pg_extension WHERE extname = 'timescaledb'),
+        (SELECT count(*) FROM pg_db_role_setting))`;
+      assert.equal(await own.value(left), "00");
+    });
+
+    await t.step("restore: definitions, then their rows; then no more in place", async () => {
+      await using target = await startTimescale();
+      const on = { env: { DATABASE_URL: target.url, PG_BIN_DIR: bin } };
+      const restore = (...args: string[]) => project.run(["restore", ...args], on);
+      const schema = await restore(loose, "--schema-only", "--force");
+      assert.equal(schema.exit, 0, schema.stderr);
+      assert.match(schema.stderr, /Definitions alone make no hypertables/);
+      await using session = await sessionOf(target);
+      await session.value("SELECT 1 / (1 - count(*)) FROM timescaledb_information.hypertables");
+      const data = await restore(loose, "--data-only", "--force");
+      assert.equal(data.exit, 0, data.stderr);
+      const again = await restore(loose, "--clean", "--force");
+      assert.equal(again.exit, 4, again.stderr);
+      assert.match(again.stderr, /TimescaleDB keeps hypertables.*\nHint: Restore with --swap/);
       await assertSame(target, facts);
     });
+    await t.step(
+      "restore: all of it in place, and compared; tables alone are refused",
+      async () => {
+        await using target = await startTimescale();
+        const on = { env: { DATABASE_URL: target.url, PG_BIN_DIR: bin } };
+        const refused = await project.run(
+          ["restore", manifest.id, "--tables", "logs", "--force"],
+          on,
+        );
+        assert.equal(refused.exit, 4, refused.stderr);
+        assert.match(refused.stderr, /public\.logs cannot be restored alone/);
+        const { exit, stdout, stderr } = await project.run(["restore", manifest.id, "--force"], on);
+        assert.equal(exit, 0, stderr);
+        assert.match(stdout, /It is what was backed up/);
+        await assertSame(target, facts);
+      },
+    );
   },
 });
 
