@@ -94,8 +94,8 @@ export function tables({ owner, reader, odd: oddRole }: TortureRoles): string {
   CREATE TABLE vehicles (name text NOT NULL CHECK (name <> ''), wheels int DEFAULT 4);
   CREATE TABLE owned (owner text DEFAULT 'nobody; yet');
   CREATE TABLE cars (doors int, wheels int DEFAULT 3) INHERITS (vehicles, owned);
-  ALTER TABLE cars ALTER owner SET DEFAULT NULL;
   CREATE TABLE vans (CHECK (doors > 4)) INHERITS (cars);
+  ALTER TABLE vans ALTER owner SET DEFAULT NULL;
   ALTER TABLE vehicles ADD CHECK (wheels < 99) NO INHERIT;
   CREATE TABLE typed OF pair (a WITH OPTIONS PRIMARY KEY);
 

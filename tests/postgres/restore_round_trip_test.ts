@@ -117,7 +117,7 @@ for (const method of ["zstd", "zstd:9", "lz4"]) {
       const compression = `--compression=${method}`;
       for (
         const form of [
-          { backup: [compression], ways: [["in place"], ["swap", "--jobs=2"]] },
+          { backup: [compression], ways: [["in place"], ["swap"]] },
           { backup: [compression, "--format=plain"], ways: [["in place"]] },
           { backup: [compression, "--format=directory"], ways: [["into"]] },
           { backup: [compression, "--format=plain"], encrypted: true, ways: [["create"]] },
