@@ -41,7 +41,7 @@ forEachKind(
     if (!toolsMissing) {
       assert.match(stdout, /^(ok|warning) +client-tools .*\bpg_dump\b.*\bpg_restore\b/m);
     }
-    assert.match(stdout, /\n\n19 checks: \d+ ok, \d+ warnings?, 0 failed, 1 skipped\n$/);
+    assert.match(stdout, /\n\n20 checks: \d+ ok, \d+ warnings?, 0 failed, 1 skipped\n$/);
   },
 );
 

@@ -133,7 +133,7 @@ Deno.test("sandbox calls: what does whatever it is given needs its program to be
 Deno.test("sandbox calls: the built-in commands declare which of their values are paths", () => {
   const looksLikePath = /^(dir|file|path)|-(dir|file|path)$|^(DIR|FILE|PATH)|\|PATH/;
   // Those are names or paths, as a slash tells.
-  const named = new Set(["backup show: name", "backup verify: name"]);
+  const named = new Set(["backup show: name", "backup verify: name", "restore: backup"]);
   for (const { commands = {} } of builtIns) {
     for (const [path, { flags = {}, args = {}, program }] of Object.entries(commands)) {
       // Nothing is looked at where the program may do anything.
