@@ -257,13 +257,13 @@ forEachKind(
     );
     await using given = await place(
       kind,
-      days(40).map((spec) => ({ ...spec, files: members, manifest: { format: "directory" } })),
+      days(120).map((spec) => ({ ...spec, files: members, manifest: { format: "directory" } })),
     );
     const files = new Map(given.backups.map((each) => [each.id, each]));
     const count = async (end: string) =>
       (await namesIn(given.path)).filter((name) => name.endsWith(end)).length;
     let listed: string[] = [];
-    for (const left of [38, 31, 20]) {
+    for (const left of [118, 105, 90]) {
       const run = await given.start(["prune", "--keep-last", "3"]);
       await until("the removals", async () => await count(".manifest.json") <= left);
       run.kill("SIGKILL");
