@@ -120,12 +120,20 @@ async function restore(
     // Looked at anew: the confirmation may have taken its time.
     const prepared = await prepare(ctx, { source, options });
     if (mustBeVerified(prepared)) await source.verify();
+    // Where it has to be downloaded, before anything is touched.
+    if (needsFile(prepared)) await source.path();
     signal.throwIfAborted();
     const done = prepared.mode === "in place"
       ? await restoreInPlace(ctx, prepared)
       : await restoreBeside(ctx, prepared);
     return resultOf(ctx, { prepared, done, started });
   });
+}
+
+/** Whether pg_restore reads at any place of it, and not what flows. */
+function needsFile({ source, jobs }: Prepared): boolean {
+  const { format } = source.contents;
+  return format === "directory" || format !== "plain" && jobs > 1;
 }
 
 /**
