@@ -9,10 +9,14 @@ const ROUNDS = Number(Deno.env.get("BACKUP_ROUNDS") ?? 9);
 const CASES_ASKED = Deno.env.get("BACKUP_CASES")?.split(",");
 const DATA_ASKED = Deno.env.get("BACKUP_DATA")?.split(",");
 const BUCKET = "bench-backups";
-const KEYS = { AWS_ACCESS_KEY_ID: "benchaccess", AWS_SECRET_ACCESS_KEY: "benchsecret123456" };
+/** What the throw-away S3 server is reached with. */
+export const KEYS = {
+  AWS_ACCESS_KEY_ID: "benchaccess",
+  AWS_SECRET_ACCESS_KEY: "benchsecret123456",
+};
 
 /** 600 MB and more of rows: noise, which no method makes smaller, and text as logs hold it. */
-const DATA: Readonly<Record<string, string>> = {
+export const DATA: Readonly<Record<string, string>> = {
   noise: `CREATE TABLE r AS SELECT g::int AS id, sha512((random()::text || g)::bytea) AS a,
       sha512((g || random()::text)::bytea) AS b, sha512((random()::text || g || 'x')::bytea) AS c,
       sha512((random()::text || g || 'y')::bytea) AS d FROM generate_series(1, 2000000) g;
@@ -128,7 +132,8 @@ function notes([line, ...others]: readonly Measurement[]): string[] {
   });
 }
 
-async function startGateway(
+/** Starts an S3 server, whose objects are files below a directory. */
+export async function startGateway(
   program: string,
   directory: string,
 ): Promise<AsyncDisposable & { readonly url: string }> {

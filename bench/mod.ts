@@ -8,6 +8,7 @@
 import { startServer } from "../tasks/server.ts";
 import { type Bench, findBench } from "./subjects.ts";
 import { backupSuite } from "./backup.ts";
+import { restoreSuite } from "./restore.ts";
 import { startSuite } from "./start.ts";
 import { hugeFileSuite, manyPendingSuite, nothingPendingSuite } from "./migrate.ts";
 import { pluginsSuite } from "./plugins.ts";
@@ -23,6 +24,7 @@ const SUITES: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   "rows": rowsSuite,
   "plugins": pluginsSuite,
   "backup": backupSuite,
+  "restore": restoreSuite,
 };
 
 const asked = Deno.args.length > 0 ? Deno.args : Object.keys(SUITES);

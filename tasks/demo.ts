@@ -14,6 +14,12 @@ const BACKUP_STEPS: readonly (readonly [note: string, words: readonly string[]])
   ["Back it up", ["backup", "--note", "before anything else"]],
   ["See what backups there are", ["backup", "list"]],
   ["Prove that the newest can be read to its last byte", ["backup", "verify", "latest"]],
+  ["See what a restore into a second database would do", [
+    ...["restore", "latest", "--into", "llm_observatory_copy", "--plan"],
+  ]],
+  ["Restore into it, and compare its rows with what was backed up", [
+    ...["restore", "latest", "--into", "llm_observatory_copy"],
+  ]],
 ];
 
 // The terminal sends Ctrl-C to the running step as well; what is left here is to
