@@ -69,11 +69,27 @@ async function* committed(
   word: string,
 ): AsyncGenerator<Uint8Array> {
   const encoder = new TextEncoder();
+  let end = "";
   // On the script's first line, so that lines have the numbers that they have in the dump.
   yield encoder.encode("BEGIN; ");
-  yield* script;
-  // The last statement may have no end of its own.
-  yield encoder.encode(`\n;\nCOMMIT;\nSELECT ${word};\n`);
+  for await (const chunk of script) {
+    end = (end + new TextDecoder("latin1").decode(chunk.subarray(-END_BYTES))).slice(-END_BYTES);
+    yield chunk;
+  }
+  yield encoder.encode(`\n${isEnded(end) ? "" : ";\n"}COMMIT;\nSELECT ${word};\n`);
+}
+
+/** More than what pg_dump writes behind the last statement. */
+const END_BYTES = 4096;
+
+/**
+ * Whether the last statement of a script has an end. Where it has, none is added: psql 15.20 and 18.6
+ * read no further than to an empty statement behind the rows of a table, and call that a good end.
+ */
+function isEnded(end: string): boolean {
+  const lines = end.split("\n").map((line) => line.trim());
+  const last = lines.findLast((line) => line !== "" && !/^(--|\\(un)?restrict\b)/.test(line));
+  return last === undefined || last.endsWith(";") || last === "\\.";
 }
 
 /** Whether a word comes in a stream; what is longer than a result of psql is passed over. */

@@ -71,3 +71,29 @@ Deno.test({
     assert.deepEqual(await target.query("SELECT to_regclass('evil') AS evil"), [{ evil: null }]);
   },
 });
+
+Deno.test({
+  name: "restore of a script: whatever its last statement is, it is run, and all is committed",
+  ignore,
+  async fn() {
+    await using project = await backupProject({ sql: "SELECT 1" });
+    const ends: Readonly<Record<string, string>> = {
+      "rows": "COPY t (n) FROM stdin;\n1\n2\n\\.\n",
+      "no rows": "INSERT INTO t VALUES (1), (2);\nCOPY t (n) FROM stdin;\n\\.\n\n\n-- the end\n\n",
+      "a statement without an end": "INSERT INTO t VALUES (1), (2)",
+      "a comment": "INSERT INTO t VALUES (1), (2) -- both",
+      "a comment of several lines": "INSERT INTO t VALUES (1), (2); /* the\nend */",
+      "a function":
+        "INSERT INTO t VALUES (1), (2);\nCREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$\n" +
+        "SELECT 1;\n$$",
+    };
+    for (const [what, end] of Object.entries(ends)) {
+      const path = join(project.directory, "script.sql");
+      await Deno.writeTextFile(path, `CREATE TABLE t (n int);\n${end}`);
+      await using target = await freshDatabase();
+      const run = await project.run(["restore", path], { env: { DATABASE_URL: target.url } });
+      assert.equal(run.exit, 0, `${what}: ${run.stderr}`);
+      assert.deepEqual(await target.query("SELECT count(*)::int AS n FROM t"), [{ n: 2 }], what);
+    }
+  },
+});
