@@ -150,7 +150,7 @@ function createDumpText(
       }
       if (rows !== undefined) {
         hash.update(String(sum));
-        lines.push(...rows.sort());
+        for (const row of rows.sort()) lines.push(row);
         rows = undefined;
       }
       keep(text);

@@ -32,8 +32,13 @@ export async function mountDisk(options: string): Promise<Disk> {
       await Deno.writeFile(ballast, new Uint8Array(Math.max(0, blocks * size - bytes)));
     },
     async [Symbol.asyncDispose]() {
-      const { success, stderr } = await new Deno.Command("umount", { args: [path] }).output();
-      if (!success) throw new Error(new TextDecoder().decode(stderr));
+      // Programs that were ended may have files open for a moment.
+      for (let tries = 1;; tries++) {
+        const { success, stderr } = await new Deno.Command("umount", { args: [path] }).output();
+        if (success) break;
+        if (tries === 50) throw new Error(new TextDecoder().decode(stderr));
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
       await Deno.remove(path);
     },
   };
