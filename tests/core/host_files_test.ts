@@ -257,8 +257,13 @@ async function mount(directory: string): Promise<boolean> {
 }
 
 async function unmount(directory: string): Promise<void> {
-  const { success } = await new Deno.Command("umount", { args: [directory] }).output();
-  assert(success);
+  // What was written there may be held open for a moment.
+  for (let tries = 1;; tries++) {
+    const { success } = await new Deno.Command("umount", { args: [directory] }).output();
+    if (success) return;
+    assert(tries < 50, "the disk is busy");
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
 }
 
 /** A directory whose disk takes no megabyte. */
