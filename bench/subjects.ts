@@ -51,7 +51,9 @@ async function query(url: string, sql: string): Promise<Record<string, unknown>[
   const client = new pg.Client(url);
   await client.connect();
   try {
-    return (await client.query(sql)).rows;
+    // Of several statements there is a result each.
+    const answer: pg.QueryResult | pg.QueryResult[] = await client.query(sql);
+    return (Array.isArray(answer) ? answer.at(-1) : answer)?.rows ?? [];
   } finally {
     await client.end();
   }
