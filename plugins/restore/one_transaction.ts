@@ -7,7 +7,8 @@ import { Buffer } from "node:buffer";
 /** What ends the rows of a table; the line end before it belongs to what precedes. */
 const END_OF_ROWS = "\n\\.\n";
 
-const COPY = /^COPY .* FROM stdin;$/s;
+/** How the statement before rows ends; names in it may hold ends of lines. */
+const COPY = / FROM stdin;$/;
 
 /** The comment before large objects, which ends with two lines more. */
 const OBJECTS = /^-- Data for Name: .*; Type: BLOBS;/s;

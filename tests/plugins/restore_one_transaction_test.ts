@@ -23,13 +23,15 @@ const OBJECTS = (begin: string, commit: string) =>
   `--\n-- Data for Name: BLOBS; Type: BLOBS; Schema: -; Owner: -\n--\n\n${begin}\nSELECT pg_catalog.lo_open('16424', 131072);\nSELECT pg_catalog.lowrite(0, '\\x4142');\nSELECT pg_catalog.lo_close(0);\n\n${commit}\n--\n-- Name: a_pkey; Type: CONSTRAINT\n--\n`;
 const ROWS =
   "COPY public.t (a) FROM stdin;\n-- Data for Name: BLOBS; Type: BLOBS; Schema: -; Owner: -\n--\n\nBEGIN;\nCOMMIT;\n\\.\n\n\n";
+const ODD_NAME = ROWS.replace("public.t", 'public."odd\nname"');
 const EMPTY = "COPY public.e (a) FROM stdin;\n\\.\n\n\n";
 const FUNCTION =
   "CREATE PROCEDURE p() LANGUAGE plpgsql AS $$\nBEGIN\nCOMMIT;\nEND $$;\nCALL p();\nBEGIN;\nCOMMIT;\n";
 
 Deno.test("one transaction: BEGIN and COMMIT around large objects go, and nothing else, however it is cut", async () => {
-  const script = HEAD + EMPTY + ROWS + FUNCTION + OBJECTS("BEGIN;\n", "COMMIT;\n") + EMPTY;
-  const expected = HEAD + EMPTY + ROWS + FUNCTION + OBJECTS("", "") + EMPTY;
+  const script = HEAD + EMPTY + ROWS + ODD_NAME + FUNCTION + OBJECTS("BEGIN;\n", "COMMIT;\n") +
+    EMPTY;
+  const expected = HEAD + EMPTY + ROWS + ODD_NAME + FUNCTION + OBJECTS("", "") + EMPTY;
   for (const size of [1, 2, 3, 5, 7, 11, 64, 1000, script.length]) {
     assert.equal(await passed(script, size), expected, `pieces of ${size}`);
   }
