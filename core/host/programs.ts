@@ -113,6 +113,8 @@ async function feed(
   };
   // A source that gives nothing for now must not be waited for when nobody reads it.
   const stopped = exit.then(stop);
+  // A source that fails at the very moment in which the program ends: who waits for it is told.
+  stopped.catch(() => {});
   try {
     for (;;) {
       const { done, value } = await reader.read();

@@ -36,8 +36,11 @@ forEachKind("restore, INT and TERM: at every step", async (kind) => {
     assert.doesNotMatch(stderr, /SUCCESS\] Database restored|bug/, what);
     await step.release();
     await faults.untilGone();
-    // What was made beside it is gone at once.
-    assert.deepEqual(await faults.beside(), [], `${what}: ${stderr}`);
+    // What was made beside it is gone at once, unless nobody could drop it for as long as a run has for
+    // its end: then the next one does.
+    if (!stderr.includes("Still busy")) {
+      assert.deepEqual(await faults.beside(), [], `${what}: ${stderr}`);
+    }
     const found = await faults.requireOldOrNew(mode, {
       code,
       what,
