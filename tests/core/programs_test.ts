@@ -454,3 +454,21 @@ Deno.test("terminal: the run holds back from INT while a program has it, and pas
 function ended(signal: AbortSignal): Promise<Record<string, never>> {
   return new Promise((resolve) => signal.addEventListener("abort", () => resolve({})));
 }
+
+Deno.test("exec: a source that has failed when its program ends, unread, fails nothing else", async () => {
+  await using run = programs();
+  let controller: ReadableStreamDefaultController<Uint8Array> | undefined;
+  const stdin = new ReadableStream<Uint8Array>({
+    start(given) {
+      controller = given;
+      // More than a pipe holds: the program reads none of it.
+      given.enqueue(new Uint8Array(4 * 1024 * 1024));
+    },
+  });
+  const program = await shell(run, "sleep 0.3", { stdin });
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  controller?.error(new Error("the source has failed"));
+  // Whatever nobody waits for would end the test's process.
+  await program.exit.catch((error) => assert.equal(error.message, "the source has failed"));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+});
