@@ -112,6 +112,20 @@ async function decodeArchive(
 }
 
 /**
+ * Finds a pg_restore that understands an archive: an older one does not know what a newer pg_dump has
+ * written.
+ *
+ * @param version of the pg_dump that wrote it, such as `15.18`
+ * @throws OperationError `client_tool_missing` or `client_tool_outdated`, naming the package
+ */
+export async function findRestore(
+  ctx: Pick<Context, "clientTool">,
+  version: string,
+): Promise<ClientTool> {
+  return await ctx.clientTool("pg_restore", { major: Number(/^\d+/.exec(version)?.[0] ?? 0) });
+}
+
+/**
  * Decodes an archive by pg_restore, which writes the script that it would run into nothing.
  *
  * @throws OperationError `bad_archive` of what it complains about; `no_decompression` when it was

@@ -1,5 +1,6 @@
 /** Whether rows alone can be restored: into which tables, in which order, past which triggers. */
 import type { Context } from "../../core/plugin.ts";
+import { HISTORY } from "./bookkeeping.ts";
 import { largeObjectsMet } from "./check_target.ts";
 import { type DataFacts, inOrderOfKeys, inspectData, isBookkeeping } from "./data_only.ts";
 import type { SourceFacts } from "./facts.ts";
@@ -74,7 +75,7 @@ export async function checkData(
 
 /** The tool's own state is never replaced by another database's. */
 function isOwnState(entry: Entry): boolean {
-  return isBookkeeping(entry) && entry.tag !== "_sqlx_migrations";
+  return isBookkeeping(entry) && entry.tag !== HISTORY;
 }
 
 function checkTables(

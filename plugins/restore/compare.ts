@@ -10,13 +10,9 @@ import {
 import { readInventory } from "../repository/inventory.ts";
 import type { Manifest, TableFacts } from "../repository/manifest.ts";
 import { quoted } from "../repository/relation.ts";
-import {
-  factDifferences,
-  type Parts,
-  partsOf,
-  readDirections,
-  sequenceDifferences,
-} from "./compare_facts.ts";
+import { factDifferences, partsOf, readDirections, sequenceDifferences } from "./compare_facts.ts";
+import { HISTORY, OWN_SCHEMA } from "./bookkeeping.ts";
+import type { Parts } from "./options.ts";
 
 /** What is compared. */
 export interface CompareOptions {
@@ -34,12 +30,6 @@ export interface Comparison {
   /** What is not compared, and differences that are to be expected, likewise. */
   readonly notes: readonly string[];
 }
-
-/** The tool's own schema, which runs of this program change by themselves. */
-const OWN_SCHEMA = "observatory";
-
-/** sqlx's table, which a restore of rows alone leaves as it is. */
-const BOOKKEEPING = "_sqlx_migrations";
 
 /** What ends a session or statement that takes long; versions differ in what there is. */
 const TIMEOUTS = [
@@ -124,7 +114,7 @@ async function compareTables(ctx: Context, comparing: Comparing): Promise<Compar
   // Rows alone do not fill materialized views.
   const wanted = manifest.tables.filter(({ schema, name, kind }) =>
     schema !== OWN_SCHEMA &&
-    !(parts === "data" && (kind === "materialized view" || name === BOOKKEEPING))
+    !(parts === "data" && (kind === "materialized view" || name === HISTORY))
   );
   const relations = await readRelations(session);
   const counted = { included: undefined, excluded: new Set<number>() };

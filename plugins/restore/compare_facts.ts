@@ -2,10 +2,9 @@
 import type { Session } from "../../core/plugin.ts";
 import type { Inventory } from "../repository/inventory.ts";
 import type { Manifest, SequenceFacts, Timescale } from "../repository/manifest.ts";
+import { HISTORY } from "./bookkeeping.ts";
+import type { Parts } from "./options.ts";
 import { quoted } from "../repository/relation.ts";
-
-/** What is restored of a backup: all, definitions alone, or rows alone. */
-export type Parts = "all" | "schema" | "data";
 
 /** What is compared, and with what. */
 export interface Compared {
@@ -125,7 +124,7 @@ function migrationDifferences(
 ): string[] {
   // A table that is missing is told as such; one that the search path hides is compared by its rows.
   if (migrations === null || there === null) return [];
-  if (!tables.some(({ name }) => name === "_sqlx_migrations")) return [];
+  if (!tables.some(({ name }) => name === HISTORY)) return [];
   const differences: string[] = [];
   if (there.applied !== migrations.applied) {
     differences.push(

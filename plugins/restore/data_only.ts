@@ -1,8 +1,8 @@
 /** Rows alone, into tables that are there: in which order, and what is left as it is. */
 import type { Context, Session } from "../../core/plugin.ts";
 import { identifier } from "../sql/names.ts";
+import { HISTORY, OWN_SCHEMA } from "./bookkeeping.ts";
 import type { Entry } from "./table_of_contents.ts";
-import { OWN_SCHEMA } from "./target.ts";
 
 /** What a restore of rows alone meets. */
 export interface DataFacts {
@@ -16,12 +16,9 @@ export interface DataFacts {
   readonly references: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
-/** sqlx's bookkeeping: what is applied in a database is its own history. */
-const BOOKKEEPING = "_sqlx_migrations";
-
 /** Whether the rows of an entry say what was done to a database, and are no rows of its users. */
 export function isBookkeeping({ schema, tag }: Entry): boolean {
-  return schema === OWN_SCHEMA || tag === BOOKKEEPING;
+  return schema === OWN_SCHEMA || tag === HISTORY;
 }
 
 // Rows of a partition are its own; a parent holds none.

@@ -1,7 +1,7 @@
 /** Dumps without a manifest, decoded to their end: nothing else tells whether they are whole. */
-import { type ClientTool, type Context, OperationError } from "../../core/plugin.ts";
+import { type Context, OperationError } from "../../core/plugin.ts";
 import { createArchiveReader } from "../repository/archive.ts";
-import { runRestore } from "../repository/decoding.ts";
+import { findRestore, runRestore } from "../repository/decoding.ts";
 import { hashWhole } from "../repository/hashing.ts";
 import { createMemberCheck } from "../repository/member.ts";
 import { createPlainCheck } from "../repository/plain_dump.ts";
@@ -64,7 +64,9 @@ async function decodeArchive(
 ): Promise<void> {
   const structure = format === "tar" ? createTarCheck(archive) : createArchiveReader();
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
-  const decoding = runRestore(ctx, await restoreFor(ctx, archive), { stdin: readable });
+  const decoding = runRestore(ctx, await findRestore(ctx, archive?.dumpVersion ?? ""), {
+    stdin: readable,
+  });
   // It is awaited when all has been read.
   decoding.catch(() => {});
   const writer = writable.getWriter();
@@ -119,11 +121,7 @@ export async function decodeDirectory(
   }
   // What is in a bucket is decoded when it has been downloaded.
   if (store.kind !== "local" || directory === null) return;
-  await runRestore(ctx, await restoreFor(ctx, archive), { path: pathIn(store, directory) });
-}
-
-async function restoreFor(ctx: Context, archive: Archive | null): Promise<ClientTool> {
-  // An older one does not understand what a newer pg_dump has written.
-  const major = Number(/^\d+/.exec(archive?.dumpVersion ?? "")?.[0] ?? 0);
-  return await ctx.clientTool("pg_restore", { major });
+  await runRestore(ctx, await findRestore(ctx, archive?.dumpVersion ?? ""), {
+    path: pathIn(store, directory),
+  });
 }

@@ -8,6 +8,7 @@ import {
   type Program,
   type ProgramExit,
 } from "../../core/plugin.ts";
+import { findRestore } from "../repository/decoding.ts";
 import { readLines } from "../repository/client_messages.ts";
 import { gated } from "./gate.ts";
 import { createRestoreMessages, type RestoreMessages } from "./messages.ts";
@@ -50,19 +51,12 @@ export interface Ran {
 /** From this major on pg_restore sets a parameter that older servers do not know. */
 const TRANSACTION_TIMEOUT_MAJOR = 17;
 
-/**
- * Finds a pg_restore that understands an archive.
- *
- * @throws OperationError `client_tool_missing` or `client_tool_outdated`, naming the package
- */
-export async function restoreTool(ctx: Context, source: Source): Promise<ClientTool> {
-  return await ctx.clientTool("pg_restore", { major: dumpMajor(source) });
-}
-
-/** The major of the pg_dump that wrote it: an older pg_restore does not understand it. */
-export function dumpMajor({ archive, manifest }: Source): number {
-  const version = archive?.dumpVersion ?? manifest?.client.version ?? "";
-  return Number(/^\d+/.exec(version)?.[0] ?? 0);
+/** Finds a pg_restore for a source, as `findRestore` does. */
+export async function restoreTool(
+  ctx: Context,
+  { archive, manifest }: Source,
+): Promise<ClientTool> {
+  return await findRestore(ctx, archive?.dumpVersion ?? manifest?.client.version ?? "");
 }
 
 /** Whether what pg_restore would run has to be changed on its way, for an older server. */

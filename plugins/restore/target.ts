@@ -6,6 +6,7 @@ import {
   inspectRights,
   type Rights,
 } from "../database/inspection.ts";
+import { OWN_SCHEMA } from "./bookkeeping.ts";
 
 /** A database as it is found before a restore. */
 export interface Target {
@@ -150,9 +151,6 @@ async function inspectContents(ctx: Context, database: string): Promise<TargetCo
     await session.close();
   }
 }
-
-/** Where this program keeps its own state. */
-export const OWN_SCHEMA = "observatory";
 
 async function readExtensions(session: Session): Promise<Map<string, AvailableExtension>> {
   const { rows } = await session.query<

@@ -1,6 +1,6 @@
 /** The first levels of a verification: whether the stored bytes are right, and can be read to their end. */
 import { type ClientTool, type Context, OperationError } from "../../core/plugin.ts";
-import { createDecoder, type Decoder, runRestore } from "../repository/decoding.ts";
+import { createDecoder, type Decoder, findRestore, runRestore } from "../repository/decoding.ts";
 import { readIdentities } from "../repository/decryption.ts";
 import { hashWhole } from "../repository/hashing.ts";
 import type { Manifest, StoredFile } from "../repository/manifest.ts";
@@ -58,10 +58,7 @@ async function restoreFor(
   ctx: Context,
   { format, client }: Manifest,
 ): Promise<ClientTool | undefined> {
-  if (format === "plain") return undefined;
-  // An older one does not understand what a newer pg_dump has written.
-  const major = Number(/^\d+/.exec(client.version)?.[0] ?? 0);
-  return await ctx.clientTool("pg_restore", { major });
+  return format === "plain" ? undefined : await findRestore(ctx, client.version);
 }
 
 /** Reads all files, each once, and tells what is wrong with them. */
