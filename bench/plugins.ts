@@ -31,7 +31,7 @@ export async function pluginsSuite(bench: Bench): Promise<void> {
     HOME: home,
     DATABASE_URL: bench.server.url("plugins"),
     MIGRATIONS_DIR: migrations,
-    OBSERVATORY_SYSTEM_PLUGINS: join(bench.directory, "none"),
+    OBSERVATORY_SYSTEM_PLUGINS: join(bench.directory, "no-system-plugins"),
   };
   const subject = (name: string, args: readonly string[], directory?: string) => ({
     name,

@@ -64,7 +64,8 @@ const CANCEL_MILLISECONDS = 250;
 export function createDatabase(options: DatabaseOptions): RunDatabase {
   const { parameters, signal, log } = options;
   const closing = new AbortController();
-  const ending = AbortSignal.any([signal, closing.signal]);
+  // Not `AbortSignal.any`, whose first use takes each run a quarter of a millisecond.
+  const ending = new AbortController();
   const connections = new Set<Connection>();
   const lasting = new Set<Connection>();
   const shared = options.shared ?? { answered: false };
@@ -87,13 +88,15 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
   }
 
   function cancelUntilClosed(): void {
+    ending.abort(signal.reason);
     cancelAll();
     cancelling = setInterval(cancelAll, CANCEL_MILLISECONDS);
   }
+  if (signal.aborted) ending.abort(signal.reason);
   signal.addEventListener("abort", cancelUntilClosed, { once: true });
 
   function endOf(session: SessionOptions): AbortSignal {
-    return session.lasting === true ? closing.signal : ending;
+    return session.lasting === true ? closing.signal : ending.signal;
   }
 
   async function open(session: SessionOptions): Promise<Connection> {
@@ -159,7 +162,7 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
         shared.answered = true;
         return connection;
       } catch (error) {
-        ending.throwIfAborted();
+        ending.signal.throwIfAborted();
         // The server answered: it is ready, though without this database.
         if (error instanceof OperationError && error.code === "database_missing") {
           log.success("Database is ready");
@@ -168,7 +171,7 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
         if (!(error instanceof OperationError) || error.details["retryable"] !== true) throw error;
         if (options.now() + pause > deadline) throw waitedTooLong(error, wait);
         log.debug(`${error.message}; trying again`);
-        await sleep(pause, ending);
+        await sleep(pause, ending.signal);
       }
     }
   }
@@ -268,7 +271,8 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
       clearInterval(cancelling);
       // A stream fails at once, and its statement would go on if nobody heard of it in time.
       await cancelled;
-      closing.abort(new OperationError("The run has ended", { code: "run_ended" }));
+      const ended = new OperationError("The run has ended", { code: "run_ended" });
+      for (const each of [closing, ending]) each.abort(ended);
       // Nothing of this run follows that the server's processes could stand in the way of.
       await Promise.all([...connections].map((connection) => connection.close({ wait: false })));
     },

@@ -5,8 +5,10 @@
 
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { bundleModules, bundleScripts, type Pack, packPackages, SCRIPTS } from "./bundle.ts";
+import { bundleModules, bundleScripts, COMPILED, packPackages } from "./bundle.ts";
+import { START_SCRIPT } from "./compiled/script_names.ts";
 import { makeCodeCache } from "./code_cache.ts";
+import { indexOf, type Piece, placePieces, runtimeEndOf } from "./pieces.ts";
 
 /** The project's root directory. */
 export const PROJECT = resolve(import.meta.dirname ?? ".", "..");
@@ -19,12 +21,16 @@ export const BUILDERS: readonly string[] = [
   "tasks/build.ts",
   "tasks/bundle.ts",
   "tasks/code_cache.ts",
+  "tasks/pieces.ts",
   "tasks/scripts.ts",
   "tasks/compiled",
 ];
 
 /** What loads the program out of the executable. */
 const LOADERS = join(PROJECT, "tasks", "compiled");
+
+/** What tells it where its pieces are, as `tasks/compiled/pieces.ts` reads it. */
+const PIECES = "pieces.json";
 
 /** What the build writes for `--version`, beside the module that reads it. */
 const BUILD_FACTS = "build.json";
@@ -109,8 +115,9 @@ export async function buildProgram(options: BuildOptions): Promise<Build> {
   const stage = await Deno.makeTempDir({ prefix: "observatory-build-" });
   try {
     for (const source of SOURCES) await copy(join(project, source), join(stage, source));
+    await copy(LOADERS, join(stage, COMPILED));
     const facts = JSON.stringify(await buildFacts(project));
-    const packs = await packPackages(stage, join(LOADERS, "packages"));
+    const packs = await packPackages(stage);
     await Deno.mkdir(dirname(path), { recursive: true });
     // Deno refuses to overwrite what it does not take for a program of its own.
     const made = join(stage, "observatory");
@@ -134,7 +141,7 @@ interface Making extends BuildOptions {
   /** The contents of the file of facts. */
   readonly facts: string;
   /** The files of packages. */
-  readonly packs: readonly Pack[];
+  readonly packs: readonly Piece[];
   /** The program to be. */
   readonly made: string;
 }
@@ -145,7 +152,8 @@ async function compileModules(
   { facts, packs, made, ...options }: Making,
 ): Promise<void> {
   const bundle = await bundleModules(stage);
-  const include = await writeData(bundle, { facts, packs });
+  await Deno.writeTextFile(join(bundle, BUILD_FACTS), facts);
+  const include = [BUILD_FACTS, ...await writePieces(bundle, packs)];
   await compile(options, { bundle, made, entry: "main.js", include });
 }
 
@@ -154,34 +162,51 @@ async function compileScript(
   stage: string,
   { facts, packs, made, ...options }: Making,
 ): Promise<void> {
-  const bundle = await bundleScripts(stage, LOADERS);
+  const { bundle, scripts } = await bundleScripts(stage);
   const maker = join(stage, "maker");
+  await Deno.writeTextFile(join(bundle, BUILD_FACTS), facts);
   const include = [
-    ...SCRIPTS.map((name) => `${name}.js`),
-    ...await writeData(bundle, { facts, packs }),
+    BUILD_FACTS,
+    ...scripts.map((name) => `${name}.js`),
+    ...await writePieces(bundle, packs),
   ];
-  await compile(options, { bundle, made: maker, entry: "make_cache.ts", include });
+  await compile(options, { bundle, made: maker, entry: "make_cache.js", include });
   await requireMachine(maker, options);
   const directory = join(stage, "work");
   await Deno.mkdir(directory);
-  const version = await makeCodeCache({ maker, output: bundle, directory });
+  const version = await makeCodeCache({ maker, output: bundle, directory, scripts });
   await Deno.writeTextFile(join(bundle, "version.txt"), version);
-  await compile(options, {
-    bundle,
-    made,
-    entry: "main.ts",
-    include: [...include, ...SCRIPTS.map((name) => `${name}.cache`), "version.txt"],
+  const read = async (file: string) => ({
+    file,
+    contents: await Deno.readFile(join(bundle, file)),
   });
+  const pieces = [
+    ...await Promise.all(
+      scripts.filter((name) => name !== START_SCRIPT).flatMap(filesOf).map(read),
+    ),
+    ...packs,
+  ];
+  // What each start needs stays where the runtime reads it.
+  const inside = [BUILD_FACTS, "version.txt", ...filesOf(START_SCRIPT)];
+  const end = await runtimeEndOf(maker);
+  if (end === undefined) {
+    const include = [...inside, ...await writePieces(bundle, pieces)];
+    return await compile(options, { bundle, made, entry: "main.js", include });
+  }
+  await Deno.writeTextFile(join(bundle, PIECES), indexOf(pieces, end));
+  await compile(options, { bundle, made, entry: "main.js", include: [...inside, PIECES] });
+  await placePieces(made, { pieces, end });
 }
 
-/** Writes what the program reads at run time, and gives the files' names. */
-async function writeData(
-  bundle: string,
-  { facts, packs }: Pick<Making, "facts" | "packs">,
-): Promise<string[]> {
-  await Deno.writeTextFile(join(bundle, BUILD_FACTS), facts);
-  for (const { file, contents } of packs) await Deno.writeFile(join(bundle, file), contents);
-  return [BUILD_FACTS, ...packs.map(({ file }) => file)];
+/** The files of a script: its text and its code cache. */
+function filesOf(script: string): string[] {
+  return [`${script}.js`, `${script}.cache`];
+}
+
+/** Writes pieces as files of their own, and gives the files' names. */
+async function writePieces(bundle: string, pieces: readonly Piece[]): Promise<string[]> {
+  for (const { file, contents } of pieces) await Deno.writeFile(join(bundle, file), contents);
+  return pieces.map(({ file }) => file);
 }
 
 async function compile(

@@ -35,8 +35,10 @@ export default definePlugin({
  * @throws Error when one of them fails, or V8 does not take the caches again
  */
 export async function makeCodeCache(
-  { maker, output, directory }: {
+  { maker, scripts, output, directory }: {
     readonly maker: string;
+    /** The names of the scripts. */
+    readonly scripts: readonly string[];
     /** The directory where the caches are written. */
     readonly output: string;
     /** An empty directory to work in. */
@@ -61,8 +63,9 @@ export async function makeCodeCache(
   try {
     const env = { DATABASE_URL: url, NO_COLOR: "1", XDG_CACHE_HOME: join(directory, "cache") };
     const options = { cwd: directory, env };
-    const answers = await runMaker(maker, ["make", output, JSON.stringify(lines)], options);
-    await runMaker(maker, ["check", output, JSON.stringify(lines)], options);
+    const given = [output, scripts.join(","), JSON.stringify(lines)];
+    const answers = await runMaker(maker, ["make", ...given], options);
+    await runMaker(maker, ["check", ...given], options);
     // That of the first line.
     return answers.slice(0, answers.indexOf("\n") + 1);
   } finally {

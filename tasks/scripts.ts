@@ -1,9 +1,10 @@
 /**
- * Puts the sources together into two scripts: what most runs load, and the rest. V8 reads a script
- * and its code cache as a whole; of a module that is a function of its own, only what is needed.
+ * Puts the sources together into scripts: what most runs load is one, and of the rest each folder is
+ * one, since V8 reads a script and its code cache as a whole.
  */
 import { dirname, join, normalize } from "node:path/posix";
 import ts from "typescript";
+import { scriptOf, START_SCRIPT } from "./compiled/script_names.ts";
 
 /** The modules of one script, by their paths below the root. */
 export type Modules = ReadonlyMap<string, Module>;
@@ -44,12 +45,13 @@ const OPTIONS: ts.CompilerOptions = {
 };
 
 /**
- * Collects what the program needs, in two parts.
+ * Collects what the program needs.
  *
  * @param stage a copy of the sources
+ * @returns the modules by the names of their scripts
  * @throws Error when a module imports what is neither a source nor one of Node's modules
  */
-export async function collectModules(stage: string): Promise<{ start: Modules; rest: Modules }> {
+export async function collectModules(stage: string): Promise<ReadonlyMap<string, Modules>> {
   const all = new Map<string, Module>();
   const open = [...START];
   for (let path = open.pop(); path !== undefined; path = open.pop()) {
@@ -65,13 +67,13 @@ export async function collectModules(stage: string): Promise<{ start: Modules; r
     start.add(path);
     needed.push(...all.get(path)?.needs ?? []);
   }
-  const paths = [...all.keys()].sort();
-  const part = (wanted: boolean) =>
-    new Map(paths.flatMap((path) => {
-      const module = start.has(path) === wanted ? all.get(path) : undefined;
-      return module === undefined ? [] : [[path, module]];
-    }));
-  return { start: part(true), rest: part(false) };
+  const scripts = new Map<string, Map<string, Module>>();
+  for (const [path, module] of [...all].sort(([a], [b]) => a < b ? -1 : 1)) {
+    const name = start.has(path) ? START_SCRIPT : scriptOf(path);
+    const modules = scripts.get(name) ?? new Map<string, Module>();
+    scripts.set(name, modules.set(path, module));
+  }
+  return scripts;
 }
 
 /** The source of a script, before it is made smaller: a module that exports the functions by path. */

@@ -38,13 +38,14 @@ export function isMissing(error: unknown): boolean {
 /**
  * Does file work without a wait.
  *
+ * @param path tells which file it fails with
  * @throws OperationError that tells the action, the path and the reason
  */
-export function worded<T>(action: string, path: string, work: () => T): T {
+export function worded<T>(action: string, path: () => string, work: () => T): T {
   try {
     return work();
   } catch (error) {
-    throw inWords(error, { action, path });
+    throw inWords(error, { action, path: path() });
   }
 }
 

@@ -2,6 +2,7 @@
 import { createHash, hash } from "node:crypto";
 import type { Files } from "../../core/plugin.ts";
 import type { MigrationFile } from "./files.ts";
+import type { AppliedMigration } from "./history.ts";
 
 /** Files above this many bytes are streamed, never held whole. */
 export const LARGE_FILE_BYTES = 1 << 20;
@@ -12,8 +13,11 @@ const BATCH = { files: 512, bytes: 32 << 10 };
 /** How many larger ones are. */
 const BATCH_OF_LARGER = 32;
 
-/** One file's checksum, and its bytes where they are kept. */
-export interface FileContents {
+/**
+ * One file's checksum, its bytes where they are kept, and what its row says if the file is just what
+ * was applied: then no other object has to be made for each of a thousand rows.
+ */
+export interface FileContents extends AppliedMigration {
   /** SHA-384 of the raw bytes, nothing left out or normalised, as sqlx computes it. */
   readonly checksum: Uint8Array;
   /** The checksum in hexadecimal. */
@@ -34,21 +38,20 @@ export async function readContents(
   files: Files,
   wanted: Iterable<MigrationFile>,
 ): Promise<Contents> {
-  const all = [...wanted];
-  const found = new Map<MigrationFile, FileContents>();
+  const all = [...wanted].map((file): Reading => ({ file, held: undefined }));
   let kept = 0;
   /** @returns those that are larger than `limit` */
-  async function read(batch: readonly MigrationFile[], limit: number): Promise<MigrationFile[]> {
-    const contents = await files.readSmall(batch.map(({ path }) => path), limit);
-    return batch.filter((file, index) => {
+  async function read(batch: readonly Reading[], limit: number): Promise<Reading[]> {
+    const contents = await files.readSmall(batch.map(({ file }) => file.path), limit);
+    return batch.filter((reading, index) => {
       const bytes = contents[index] ?? null;
       if (bytes === null) return true;
       kept += bytes.length;
-      found.set(file, new HeldContents(bytes, { keep: kept <= KEPT_BYTES }));
+      reading.held = new HeldContents(reading.file, { bytes, keep: kept <= KEPT_BYTES });
       return false;
     });
   }
-  const larger: MigrationFile[] = [];
+  const larger: Reading[] = [];
   for (let start = 0; start < all.length; start += BATCH.files) {
     larger.push(...await read(all.slice(start, start + BATCH.files), BATCH.bytes));
   }
@@ -57,19 +60,23 @@ export async function readContents(
   }
   // In the order asked for, whichever was read first.
   const contents = new Map<bigint, FileContents>();
-  for (const file of all) {
-    const held = found.get(file);
-    if (held !== undefined) contents.set(file.version, held);
-  }
+  for (const { file, held } of all) if (held !== undefined) contents.set(file.version, held);
   return contents;
 }
 
+interface Reading {
+  readonly file: MigrationFile;
+  held: FileContents | undefined;
+}
+
 class HeldContents implements FileContents {
+  readonly version: bigint;
   readonly checksumHex: string;
   readonly bytes: Uint8Array | undefined;
   #checksum: Uint8Array | undefined;
 
-  constructor(bytes: Uint8Array, { keep }: { keep: boolean }) {
+  constructor({ version }: MigrationFile, { bytes, keep }: { bytes: Uint8Array; keep: boolean }) {
+    this.version = version;
     // Takes less time than `hash`, which makes one of these too.
     this.checksumHex = createHash("sha384").update(bytes).digest("hex");
     this.bytes = keep ? bytes : undefined;
@@ -78,6 +85,19 @@ class HeldContents implements FileContents {
   // Of a thousand files that are applied already, none is asked for its bytes.
   get checksum(): Uint8Array {
     return this.#checksum ??= Uint8Array.fromHex(this.checksumHex);
+  }
+
+  // Descriptions are not compared, as with sqlx, and only shown for rows without a file.
+  get description(): string {
+    return "";
+  }
+
+  get success(): boolean {
+    return true;
+  }
+
+  get matches(): boolean {
+    return true;
   }
 }
 

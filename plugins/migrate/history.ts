@@ -6,6 +6,7 @@ import {
   type Session,
   type SessionOptions,
 } from "../../core/plugin.ts";
+import type { FileContents } from "./contents.ts";
 
 /** One row of the table. */
 export interface AppliedMigration {
@@ -102,39 +103,13 @@ export async function askDigest(session: Session): Promise<HistoryDigest | undef
  */
 export function historyOfFiles(
   { digest }: HistoryDigest,
-  contents: ReadonlyMap<bigint, FileChecksum>,
+  contents: ReadonlyMap<bigint, FileContents>,
 ): History {
   let expected = "";
-  for (const [version, { checksumHex }] of contents) {
+  for (const { version, checksumHex } of contents.values()) {
     expected += `${expected === "" ? "" : ","}${version} ${checksumHex} true`;
   }
-  if (digest !== hash("sha256", expected, "hex")) return undefined;
-  const history = new Map<bigint, AppliedMigration>();
-  for (const [version, file] of contents) history.set(version, new AppliedFile(version, file));
-  return history;
-}
-
-interface FileChecksum {
-  readonly checksum: Uint8Array;
-  readonly checksumHex: string;
-}
-
-class AppliedFile implements AppliedMigration {
-  readonly version: bigint;
-  // Descriptions are not compared, as with sqlx, and only shown for rows without a file.
-  readonly description = "";
-  readonly success = true;
-  readonly matches = true;
-  readonly #file: FileChecksum;
-
-  constructor(version: bigint, file: FileChecksum) {
-    this.version = version;
-    this.#file = file;
-  }
-
-  get checksum(): Uint8Array {
-    return this.#file.checksum;
-  }
+  return digest === hash("sha256", expected, "hex") ? contents : undefined;
 }
 
 function otherTable(cause: DatabaseError): OperationError {

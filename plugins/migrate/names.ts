@@ -44,16 +44,30 @@ export function parseMigrationName(fileName: string): ParsedName {
   const rest = fileName.slice(split + 1);
   if (split === -1 || !rest.endsWith(ENDING.simple)) return { type: "ignored" };
   const kind = kindOf(rest);
-  const ending = ENDING[kind];
   const version = parseNumber(fileName.slice(0, split));
   if (version === undefined) return { type: "unversioned" };
   if (split > EXACT_DIGITS && !isVersion(version)) return { type: "version_too_large" };
-  let description = rest;
-  while (description.endsWith(ending)) description = description.slice(0, -ending.length);
-  return {
-    type: "migration",
-    name: { version, kind, description: description.replaceAll("_", " ") },
-  };
+  return { type: "migration", name: new ReadName(version, kind, rest) };
+}
+
+/** The description is made when it is asked for: of a thousand applied files it seldom is. */
+class ReadName implements MigrationName {
+  readonly version: bigint;
+  readonly kind: MigrationKind;
+  readonly #rest: string;
+
+  constructor(version: bigint, kind: MigrationKind, rest: string) {
+    this.version = version;
+    this.kind = kind;
+    this.#rest = rest;
+  }
+
+  get description(): string {
+    const ending = ENDING[this.kind];
+    let description = this.#rest;
+    while (description.endsWith(ending)) description = description.slice(0, -ending.length);
+    return description.replaceAll("_", " ");
+  }
 }
 
 function kindOf(rest: string): MigrationKind {

@@ -1,5 +1,7 @@
 /** The compiled program's entry, in place of the `main.ts` of the sources. */
 import { load } from "./load.ts";
+import { readPiece, readPieceText } from "./pieces.ts";
+import { START_SCRIPT } from "./script_names.ts";
 
 const directory = import.meta.dirname ?? "";
 if (Deno.args.length === 1 && Deno.args[0] === "--version") {
@@ -7,7 +9,16 @@ if (Deno.args.length === 1 && Deno.args[0] === "--version") {
   tell(Deno.readFileSync(`${directory}/version.txt`));
 }
 // A cache that another V8 made would be passed over; the text is then compiled as ever.
-const { program } = load(directory, (name) => Deno.readFileSync(`${directory}/${name}.cache`));
+const { program } = load({
+  text: (name) =>
+    name === START_SCRIPT
+      ? Deno.readTextFileSync(`${directory}/${name}.js`)
+      : readPieceText(`${name}.js`),
+  cache: (name) =>
+    name === START_SCRIPT
+      ? Deno.readFileSync(`${directory}/${name}.cache`)
+      : readPiece(`${name}.cache`),
+});
 Deno.exit(await program.run(Deno.args, program.systemHost()));
 
 /** Writes the whole of an answer and ends; where that cannot be, the program tells why. */

@@ -1,8 +1,6 @@
-/**
- * The packages of the compiled program, each pack in one file beside it, since every megabyte in the
- * executable lengthens each start by nearly a millisecond.
- */
+/** The packages of the compiled program, each pack one piece of it. */
 import process from "node:process";
+import { readPiece } from "../pieces.ts";
 
 /**
  * Runs a pack anew.
@@ -14,8 +12,7 @@ export async function unpack<T>(name: string, members: readonly (keyof T & strin
     import("node:zlib"),
     import("node:vm"),
   ]);
-  const packed = await Deno.readFile(new URL(`${name}.js.br`, Deno.mainModule));
-  const text = brotliDecompressSync(packed).toString();
+  const text = brotliDecompressSync(readPiece(`${name}.js.br`)).toString();
   const module: { exports: Record<string, unknown> } = { exports: {} };
   new Script(text, { filename: `${name}.js` }).runInThisContext()(
     (builtin: string) => process.getBuiltinModule(builtin),
