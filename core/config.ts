@@ -11,6 +11,8 @@ import {
   type Found,
   readSources,
   type Source,
+  type TargetSource,
+  withSecretFiles,
 } from "./config_sources.ts";
 import { type ConnectionConfig, readConnection } from "./connection_config.ts";
 import { type ConfigEntry, OperationError } from "./plugin.ts";
@@ -54,12 +56,14 @@ export interface Configuration {
   secrets(): string[];
   /** Names that are no secrets, such as the role's, even where a password equals them. */
   publicNames(): string[];
+  /** The target of this run, where it works on one of a file. */
+  readonly target: TargetSource | undefined;
 }
 
 /** Reads and merges all sources. It never throws for what they say: see `check` and `connection`. */
 export async function loadConfiguration(input: ConfigurationInput): Promise<Configuration> {
   const settings: Findings = { problems: [], warnings: [] };
-  const sources = await readSources(input, settings);
+  const sources = await sourcesOf(input, settings);
   const find = (name: string) => findValue(sources, name);
   const values = new Map<string, Found>();
   for (const setting of SETTINGS) {
@@ -110,8 +114,20 @@ export async function loadConfiguration(input: ConfigurationInput): Promise<Conf
       const { hosts, database, user } = connection.parameters;
       return [...new Set([...hosts.map(({ host }) => host), database, user])];
     },
+    target: input.target,
   };
   return configuration;
+}
+
+async function sourcesOf(input: ConfigurationInput, findings: Findings): Promise<Source[]> {
+  const sources = await readSources(input, findings);
+  const { target } = input;
+  if (target === undefined) return sources;
+  const { withTarget } = await import("./target_layer.ts");
+  findings.warnings.push(...target.warnings);
+  const get = (name: string) => target.get(name);
+  const source = await withSecretFiles({ kind: "flags", get }, input, findings);
+  return withTarget(sources, { target, source }, findings);
 }
 
 function findValue(sources: readonly Source[], name: string): Found | undefined {
@@ -195,7 +211,7 @@ function knownSecrets(sources: readonly Source[], connection: ConnectionConfig):
     for (const { name, secret, lower } of SETTINGS) {
       if (!secret) continue;
       for (const variable of lower === undefined ? [name] : [name, lower]) {
-        const value = source.get(variable)?.value;
+        const value = (source.hidden ?? source.get)(variable)?.value;
         if (value === undefined) continue;
         if (name !== "DATABASE_URL") secrets.add(value);
         else for (const password of passwordsOf(value)) secrets.add(password);

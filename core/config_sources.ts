@@ -11,12 +11,28 @@ export const DEFAULTS_FILE = "/etc/observatory/defaults.env";
 export interface Found {
   readonly value: string;
   readonly origin: string;
+  /** Whether the origin tells all, and no name is written there. */
+  readonly whole?: boolean;
 }
 
 /** One source of settings. */
 export interface Source {
   readonly kind: "flags" | "environment" | "env file" | "defaults file";
   /** The value of a name; one that is empty counts as absent. */
+  get(name: string): Found | undefined;
+  /** The same with what does not apply to the target of this run. */
+  hidden?(name: string): Found | undefined;
+}
+
+/** One target of a file, which ranks as the flags do. */
+export interface TargetSource {
+  /** What lines of the log call it. */
+  readonly name: string;
+  /** Where it stands, such as `fleet.txt:7`. */
+  readonly place: string;
+  /** Which one it is, for the log. */
+  readonly notice: string;
+  readonly warnings: readonly string[];
   get(name: string): Found | undefined;
 }
 
@@ -35,6 +51,8 @@ export interface ConfigurationInput {
   readonly envFile?: string;
   /** The user's home directory, which may hold `.pgpass` and the like. */
   readonly home?: string;
+  /** The target of this run, where it works on one of a file. */
+  readonly target?: TargetSource;
 }
 
 /** What is found odd while reading, in the order found. */
@@ -128,7 +146,7 @@ async function readOptional(
 }
 
 /** Lets `NAME_FILE` give the value of a secret, as container platforms hand secrets out. */
-async function withSecretFiles(
+export async function withSecretFiles(
   { kind, get }: { kind: Source["kind"]; get: Lookup },
   input: ConfigurationInput,
   findings: Findings,

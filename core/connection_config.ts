@@ -37,6 +37,11 @@ export async function readConnection(
   const url = readUrl(sources, findings);
   const layers = layersOf(sources, url);
   await addService(layers, { input, findings });
+  const unreadable = url !== undefined && url.parsed === undefined;
+  if (input.target !== undefined && !unreadable) {
+    const { findOpen } = await import("./target_layer.ts");
+    findOpen({ target: input.target, sources, layers }, findings);
+  }
   const disagree = findDisagreements(layers, findings);
   // Sources that disagree are not mixed: what else is wrong is looked for in the URL alone.
   const given = mergeLayers(disagree ? layers.filter(({ kind }) => kind === "url") : layers);
@@ -65,7 +70,7 @@ async function fillUrl(
   given: Map<ParameterName, GivenValue>,
   { url, input }: { url: UrlInForce; input: ConfigurationInput },
 ): Promise<void> {
-  const from = nameWithOrigin("DATABASE_URL", url.found.origin);
+  const from = nameWithOrigin("DATABASE_URL", url.found);
   if (!given.has("dbname")) {
     const user = given.get("user")?.value ?? SETTING_BY_NAME.get("DB_USER")?.default ?? "postgres";
     given.set("dbname", { value: user, from: `${from}, which names the user only` });

@@ -46,8 +46,8 @@ export interface UrlInForce {
 }
 
 /** A name with its origin, for messages: `DB_HOST (.env:3)`, and for flags the flag alone. */
-export function nameWithOrigin(name: string, origin: string): string {
-  return origin.startsWith("--") || origin.startsWith(`${name}_FILE`)
+export function nameWithOrigin(name: string, { origin, whole = false }: Found): string {
+  return whole || origin.startsWith("--") || origin.startsWith(`${name}_FILE`)
     ? origin
     : `${name} (${origin})`;
 }
@@ -60,7 +60,7 @@ export function readUrl(sources: readonly Source[], findings: Findings): UrlInFo
   try {
     const parsed = parseConnectionString(
       found.value.trim(),
-      nameWithOrigin("DATABASE_URL", found.origin),
+      nameWithOrigin("DATABASE_URL", found),
     );
     findings.warnings.push(...parsed.warnings);
     return { found, rank, parsed };
@@ -80,7 +80,7 @@ export function layersOf(sources: readonly Source[], url: UrlInForce | undefined
     const layers: Layer[] = [];
     const place = { rank, source: source.kind };
     if (url?.rank === rank && url.parsed !== undefined) {
-      const from = nameWithOrigin("DATABASE_URL", url.found.origin);
+      const from = nameWithOrigin("DATABASE_URL", url.found);
       const values = [...url.parsed.values].map(([name, value]) =>
         [name, { value, from }] as const
       );
@@ -94,7 +94,7 @@ export function layersOf(sources: readonly Source[], url: UrlInForce | undefined
       for (const [index, variable] of names.entries()) {
         const found = variable === undefined ? undefined : source.get(variable);
         if (variable === undefined || found === undefined) continue;
-        const from = nameWithOrigin(variable, found.origin);
+        const from = nameWithOrigin(variable, found);
         (index === 0 ? own : libpq).set(parameter, { value: found.value, from });
       }
     }
@@ -128,6 +128,9 @@ const COMPARED = [
   { name: "dbname", what: "databases" },
 ] as const;
 
+/** Compared only where both stand on the line, or in a target: elsewhere another role is intended. */
+const ROLE = { name: "user", what: "roles" } as const;
+
 /**
  * Finds what higher sources say against the DATABASE_URL, and says so.
  *
@@ -139,7 +142,7 @@ export function findDisagreements(
 ): boolean {
   const before = problems.length;
   const url = layers.find((layer) => layer.kind === "url");
-  for (const { name, what } of COMPARED) {
+  for (const { name, what } of [...COMPARED, ROLE]) {
     // A flag settles what the sources below it disagree about.
     if (url?.rank !== 0 && layers.some(({ rank, values }) => rank === 0 && values.has(name))) {
       continue;
@@ -150,13 +153,15 @@ export function findDisagreements(
       const given = layer.values.get(name);
       if (url === undefined || stated === undefined || given === undefined) continue;
       // A flag may replace a part of a URL from elsewhere, but not contradict one beside it.
-      const counts = layer.rank === 0 ? url.rank === 0 : layer.rank < url.rank;
+      const counts = layer.rank === 0
+        ? url.rank === 0
+        : name !== ROLE.name && layer.rank < url.rank;
       if (!counts || layer === url || agree(name, given.value, stated.value)) continue;
       problems.push({
         message: `${given.from} and ${stated.from} name different ${what}: ` +
           `"${given.value}" and "${stated.value}"`,
         hint: layer.rank === 0
-          ? "Give one of the two flags only"
+          ? "Give one of the two only"
           : "Unset one of the two, or give --database-url",
       });
     }

@@ -24,11 +24,14 @@ export function pluginFlags(args: readonly string[]): Record<string, unknown> {
         ? word.slice(name.length + 1)
         : []
     );
-  const envFile = values("--env-file").at(-1);
+  const last = ["env-file", "targets", "target-index"].flatMap((name) => {
+    const value = values(`--${name}`).at(-1);
+    return value === undefined ? [] : [[name, value]];
+  });
   return {
     "plugin-dir": values("--plugin-dir"),
     "no-plugins": words.includes("--no-plugins"),
-    ...(envFile === undefined ? {} : { "env-file": envFile }),
+    ...Object.fromEntries(last),
   };
 }
 

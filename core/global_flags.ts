@@ -29,6 +29,16 @@ export const GLOBAL_FLAGS = {
   },
   "no-plugins": { type: "boolean", help: "Load no plugins of users" },
   "env-file": { type: "string", placeholder: "FILE", help: "Read this file instead of .env" },
+  "targets": {
+    type: "string",
+    placeholder: "FILE",
+    help: "Work on one target of this file, see `observatory help targets`",
+  },
+  "target-index": {
+    type: "string",
+    placeholder: "N",
+    help: "Which target, counted from 0; by default $JOB_COMPLETION_INDEX",
+  },
 } as const satisfies Flags;
 
 /** Accepted by every command that speaks to the database, and by `config`. */

@@ -53,6 +53,23 @@ export const TOPICS: Readonly<Record<string, { readonly summary: string; text():
       ]) +
       "\nFurther variables of a command stand in its --help.\n",
   },
+  "targets": {
+    summary: "One run of many over a fleet: --targets FILE",
+    text: () =>
+      "--targets FILE works on one database of a file that has one a line: a name, the address and\n" +
+      "settings. The name and the settings may be left out.\n\n" +
+      "  # fleet.txt\n" +
+      "  orders   postgres://backup@db1/orders         S3_BACKUP_PREFIX=orders/\n" +
+      "  billing  host=db2 dbname=billing user=backup  BACKUPS_DIR='/srv/billing backups'\n" +
+      "  ledger   DATABASE_URL_FILE=/run/secrets/ledger\n\n" +
+      "--target-index N says which, counted from 0; without it $JOB_COMPLETION_INDEX does, which\n" +
+      "Kubernetes sets in an Indexed Job. `observatory config --targets FILE --target-index N` shows\n" +
+      "what comes of it. A target ranks as the flags do. What the environment, .env and the defaults\n" +
+      "file say of where a database is does not apply to it; a role, passwords and all else do.\n\n" +
+      "Keep passwords in a password file (PGPASSFILE) or in files of their own (DATABASE_URL_FILE,\n" +
+      "DB_PASSWORD_FILE). Lines of the log begin with the target's name, and --json has it.\n\n" +
+      "  seq 0 49 | xargs -P 8 -I {} observatory backup --targets fleet.txt --target-index {}\n",
+  },
 };
 
 /**

@@ -44,6 +44,8 @@ export interface LogOptions {
   readonly runId: string;
   /** The command's path in JSON lines, as soon as it is known. */
   readonly command: () => string | undefined;
+  /** Names the target, where this run works on one of many whose lines may be mixed. */
+  readonly target?: () => string | undefined;
   /** Called before a line is written, so that a progress line can be cleared. */
   readonly beforeLine?: () => void;
 }
@@ -113,7 +115,8 @@ function escapeOf(character: string): string {
 
 function textLine(options: LogOptions, level: LogLevel, message: string): string {
   const tag = options.colour ? `${COLOUR[level]}${TAG[level]}\x1b[0m` : TAG[level];
-  return `${tag} ${message}\n`;
+  const target = options.target?.();
+  return `${tag} ${target === undefined ? "" : `${target}: `}${message}\n`;
 }
 
 function jsonLine(
@@ -122,12 +125,14 @@ function jsonLine(
   members: Readonly<Record<string, unknown>>,
 ): string {
   const command = options.command();
+  const target = options.target?.();
   return JSON.stringify({
     time: new Date(options.now()).toISOString(),
     // Collectors know no level of that name.
     level: level === "success" ? "info" : level,
     ...members,
     ...(command === undefined ? {} : { command }),
+    ...(target === undefined ? {} : { target }),
     run_id: options.runId,
   }) + "\n";
 }

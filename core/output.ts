@@ -16,6 +16,8 @@ export interface OutputOptions {
   readonly stdout: OutputStream;
   readonly json: boolean;
   readonly redact: (text: string) => string;
+  /** Names the target, where this run works on one of many. */
+  readonly target?: () => string | undefined;
   /** Told of what rows look different for than expected; by default nobody is. */
   readonly warn?: (message: string) => void;
 }
@@ -26,6 +28,10 @@ export function createOutput(options: OutputOptions): Output {
   let told = false;
   /** Writes and ends what has been begun of the one object, so that further members may follow. */
   let endRows: (() => string) | undefined;
+  function ofTarget(): { target?: string } {
+    const target = options.target?.();
+    return target === undefined ? {} : { target };
+  }
   function print(members: Record<string, unknown>): void {
     // Strings are masked one by one: a secret such as 5432 must not tear the JSON.
     const text = JSON.stringify(members, (_key, value) => jsonValue(value, redact));
@@ -73,6 +79,7 @@ export function createOutput(options: OutputOptions): Output {
   return {
     result(command, result, warnings) {
       const rest = () => ({
+        ...ofTarget(),
         data: result.data ?? null,
         ...(result.problems === undefined ? {} : { problems: result.problems }),
         ...(warnings.length === 0 ? {} : { warnings }),
@@ -90,6 +97,7 @@ export function createOutput(options: OutputOptions): Output {
         ok: false,
         // It stands at the beginning of what has been begun.
         ...(command === undefined || endRows !== undefined ? {} : { command }),
+        ...ofTarget(),
         error: report,
         ...(warnings.length === 0 ? {} : { warnings }),
       });

@@ -36,6 +36,8 @@ export interface Run {
   readonly json: boolean;
   readonly state: {
     command: string | undefined;
+    /** What the target is called, where it is one of a file. */
+    target?: string | undefined;
     level: LogLevel;
     /** How many programs have the terminal; INT is theirs then. */
     terminalHeld: number;
@@ -197,6 +199,7 @@ function startRun(args: readonly string[], host: Host, signal: AbortSignal): Run
   const redactor = createRedactor();
   const redact = (text: string) => redactor.text(text);
   const state: Run["state"] = { command: undefined, level: early.level ?? "info", terminalHeld: 0 };
+  const target = () => state.target;
   const progress = createProgressLine({
     stream: host.stderr,
     enabled: early.level !== "warn" && early.logFormat === "text",
@@ -216,12 +219,13 @@ function startRun(args: readonly string[], host: Host, signal: AbortSignal): Run
       return runId ??= crypto.randomUUID();
     },
     command: () => state.command,
+    target,
     beforeLine: progress.clear,
   });
   const run: Run = {
     host,
     log,
-    output: createOutput({ stdout: host.stdout, json: early.json, redact, warn: log.warn }),
+    output: createOutput({ stdout: host.stdout, json: early.json, target, redact, warn: log.warn }),
     progress,
     redactor,
     signal,
@@ -298,6 +302,8 @@ async function runCommand(
   for (const secret of configuration.secrets()) run.redactor.add(secret);
   for (const name of configuration.publicNames()) run.redactor.addPublicName(name);
   run.state.level = logLevel(configuration.get("LOG_LEVEL"));
+  run.state.target = configuration.target?.name;
+  if (configuration.target !== undefined) log.info(configuration.target.notice);
   for (const warning of configuration.warnings) log.warn(warning);
   // 5. Flags and arguments, with all their problems at once; `.env` may give values too.
   const { flagVariables, readCommandLine } = await import("./command_line.ts");

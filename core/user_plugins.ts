@@ -76,8 +76,9 @@ function secretFiles({ run: { host }, configuration, flags }: PluginSource): str
     ? []
     : [".pgpass", ".pg_service.conf", ".postgresql", ".aws"].map((name) => `${home}/${name}`);
   const envFile = typeof flags["env-file"] === "string" ? flags["env-file"] : ".env";
+  const targets = typeof flags["targets"] === "string" ? [flags["targets"]] : [];
   const named = SECRET_FILES.flatMap((name) => configuration.get(name) || []);
-  return [envFile, DEFAULTS_FILE, ...named, ...usual]
+  return [envFile, ...targets, DEFAULTS_FILE, ...named, ...usual]
     .map((path) => path.startsWith("/") ? path : `${host.cwd}/${path}`);
 }
 
