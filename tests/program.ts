@@ -139,6 +139,23 @@ export const kinds: readonly Kind[] = compiled.path === undefined
   ? ["sources"]
   : ["sources", "compiled"];
 
+/** What users run: the compiled program, where it can be had. */
+export const usersKind: Kind = kinds.at(-1) ?? "sources";
+
+/**
+ * Registers one test with the program as users run it: for long ones, where both ways would take
+ * twice as long and tell no more.
+ *
+ * @param options.missing why it cannot run here; undefined when it can
+ */
+export function forUsersKind(
+  name: string,
+  test: (kind: Kind) => Promise<void>,
+  { missing }: { readonly missing?: string | undefined } = {},
+): void {
+  Deno.test({ name, ignore: skipWhenMissing(name, missing), fn: () => test(usersKind) });
+}
+
 /** The command that runs the program, and the environment that it cannot do without. */
 export async function programOf(
   kind: Kind,

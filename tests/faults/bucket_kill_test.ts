@@ -3,15 +3,12 @@ import assert from "assert";
 import { until } from "../cli/project.ts";
 import { clientToolsMissing } from "../database.ts";
 import type { S3Operation } from "../fault_s3.ts";
-import { kinds } from "../program.ts";
+import { usersKind as kind } from "../program.ts";
 import { skipWhenMissing } from "../skip.ts";
 import { type BucketSite, makeBucketSite } from "./bucket_site.ts";
 import { withChance } from "./random.ts";
 
 const ignore = skipWhenMissing("kills of uploads", await clientToolsMissing());
-
-/** The program that users run, where it can be had. */
-const kind = kinds.at(-1) ?? "sources";
 
 /** So large, not compressed, that it is sent in two parts. */
 const LARGE = `

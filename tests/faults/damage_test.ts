@@ -3,7 +3,7 @@ import assert from "assert";
 import { generateIdentity, identityToRecipient } from "age-encryption";
 import { join } from "node:path";
 import { clientToolsMissing } from "../database.ts";
-import { forEachKind } from "../program.ts";
+import { forUsersKind } from "../program.ts";
 import { skipWhenMissing } from "../skip.ts";
 import { withChance } from "./random.ts";
 import { makeSite, type Site } from "./site.ts";
@@ -92,7 +92,7 @@ Deno.test({
     }),
 });
 
-forEachKind(
+forUsersKind(
   "damage: a flipped byte is found at both levels",
   (kind) =>
     withChance(42, async (chance) => {

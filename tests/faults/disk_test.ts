@@ -2,7 +2,7 @@
 import assert from "assert";
 import { join } from "node:path";
 import { clientToolsMissing, freshDatabase } from "../database.ts";
-import { forEachKind } from "../program.ts";
+import { forUsersKind } from "../program.ts";
 import { skipWhenMissing } from "../skip.ts";
 import { type Disk, disksMissing, mountDisk } from "./disk.ts";
 import { type Hold, makeShim, type Shim } from "./shim.ts";
@@ -126,7 +126,7 @@ Deno.test({
     }),
 });
 
-forEachKind(
+forUsersKind(
   "disk: full in the middle of a dump",
   (kind) =>
     onDisk("size=200k", undefined, async (site) => {

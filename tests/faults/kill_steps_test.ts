@@ -2,7 +2,7 @@
 import assert from "assert";
 import { clientToolsMissing, type TestDatabase } from "../database.ts";
 import { BACKUP_LOCK_KEY, sqlxLockKey } from "../../plugins/sql/lock_keys.ts";
-import { forEachKind, type Run } from "../program.ts";
+import { forUsersKind, type Run } from "../program.ts";
 import { type Hold, holdHere, makeShim, type Shim } from "./shim.ts";
 import { makeSite, type Site } from "./site.ts";
 import { until } from "../cli/project.ts";
@@ -143,7 +143,7 @@ async function untilGone(database: TestDatabase): Promise<void> {
   });
 }
 
-forEachKind("kill -9: at every step", async (kind) => {
+forUsersKind("kill -9: at every step", async (kind) => {
   await using shim = await makeShim();
   await using site = await makeSite();
   const good = await site.good();
@@ -188,7 +188,7 @@ forEachKind("kill -9: at every step", async (kind) => {
   assert.equal(ids.at(-1), good);
 }, { missing });
 
-forEachKind("kill -9: what it has left on the server is ended by the next run", async (kind) => {
+forUsersKind("kill -9: what it has left on the server is ended by the next run", async (kind) => {
   await using shim = await makeShim();
   await using site = await makeSite();
   await using other = await makeSite();

@@ -1,6 +1,6 @@
 /** A pg_dump that fails in the other ways that it can. */
 import assert from "assert";
-import { forEachKind } from "../program.ts";
+import { forUsersKind } from "../program.ts";
 import { DIRECTORY, missing, PIPED, requireNone, test } from "./failing_dump.ts";
 import { makeShim } from "./shim.ts";
 import { makeSite } from "./site.ts";
@@ -98,7 +98,7 @@ test("of roles and tablespaces fails when the dump is written", async (site, shi
   await site.requireCollected();
 });
 
-forEachKind("pg_dump: fails below the whole program", async (kind) => {
+forUsersKind("pg_dump: fails below the whole program", async (kind) => {
   await using shim = await makeShim();
   await using site = await makeSite();
   const id = await site.good();

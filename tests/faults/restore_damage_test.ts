@@ -3,7 +3,7 @@ import assert from "assert";
 import { join } from "node:path";
 import { clientTools, clientToolsMissing } from "../database.ts";
 import { runClient } from "../client_majors.ts";
-import { forEachKind } from "../program.ts";
+import { forUsersKind } from "../program.ts";
 import { skipWhenMissing } from "../skip.ts";
 import { withChance } from "./random.ts";
 import { makeRestoreFaults, type Mode, type RestoreFaults } from "./restore_site.ts";
@@ -74,7 +74,7 @@ async function requireUntouched(faults: RestoreFaults, mode: Mode, what: string)
   );
 }
 
-forEachKind("restore, damage: a backup that is cut, lost or exchanged", async (kind) => {
+forUsersKind("restore, damage: a backup that is cut, lost or exchanged", async (kind) => {
   await using faults = await makeRestoreFaults();
   const { site } = faults;
   const other = await site.good();

@@ -1,13 +1,13 @@
 /** Restores killed with -9 at every step: the old data are there or the new ones, and nothing is in the way. */
 import assert from "assert";
 import { clientToolsMissing } from "../database.ts";
-import { forEachKind } from "../program.ts";
+import { forUsersKind } from "../program.ts";
 import { makeRestoreFaults } from "./restore_site.ts";
 import { prepareSteps, STEPS } from "./restore_steps.ts";
 
 const missing = await clientToolsMissing();
 
-forEachKind("restore, kill -9: at every step", async (kind) => {
+forUsersKind("restore, kill -9: at every step", async (kind) => {
   await using faults = await makeRestoreFaults();
   const { shim: made, ids } = await prepareSteps(faults);
   await using shim = made;
@@ -39,7 +39,7 @@ forEachKind("restore, kill -9: at every step", async (kind) => {
 const WORDS = `CREATE TABLE item AS SELECT md5(n::text) AS word FROM generate_series(1, 60000) n;
   CREATE TABLE last (n int)`;
 
-forEachKind("restore, kill -9: in the middle of a script that looks whole", async (kind) => {
+forUsersKind("restore, kill -9: in the middle of a script that looks whole", async (kind) => {
   await using faults = await makeRestoreFaults({ sql: WORDS });
   const { shim: made, ids } = await prepareSteps(faults, ["empty"]);
   await using shim = made;

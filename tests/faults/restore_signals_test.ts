@@ -1,7 +1,7 @@
 /** Restores that are told to end, at every step and at any moment. */
 import assert from "assert";
 import { clientToolsMissing } from "../database.ts";
-import { forEachKind, kinds } from "../program.ts";
+import { forUsersKind, usersKind } from "../program.ts";
 import { skipWhenMissing } from "../skip.ts";
 import { withChance } from "./random.ts";
 import { makeRestoreFaults, type Mode } from "./restore_site.ts";
@@ -10,12 +10,9 @@ import { type Form, FORMS, prepareSteps, STEPS } from "./restore_steps.ts";
 const missing = await clientToolsMissing();
 const ignore = skipWhenMissing("restores that are told to end", missing);
 
-/** The one that users run, where it can be had. */
-const kind = kinds.at(-1) ?? "sources";
-
 const EXITS = { SIGINT: 130, SIGTERM: 143 } as const;
 
-forEachKind("restore, INT and TERM: at every step", async (kind) => {
+forUsersKind("restore, INT and TERM: at every step", async (kind) => {
   await using faults = await makeRestoreFaults();
   const { shim: made, ids } = await prepareSteps(faults);
   await using shim = made;
@@ -70,7 +67,7 @@ for (const [index, [mode, form, ...args]] of WAYS.entries()) {
         const id = await faults.site.good(FORMS[form]);
         await faults.learn(mode, [id, ...args]);
         let started = performance.now();
-        await faults.outside(mode, [id, ...args], { kind });
+        await faults.outside(mode, [id, ...args], { kind: usersKind });
         let length = performance.now() - started;
         let ended = 0;
         for (let time = 0; time < 18; time++) {
@@ -78,7 +75,7 @@ for (const [index, [mode, form, ...args]] of WAYS.entries()) {
           await faults.reset(mode);
           const moment = chance.below(Math.ceil(length * 1.1));
           started = performance.now();
-          const run = await faults.start(mode, [id, ...args], { kind });
+          const run = await faults.start(mode, [id, ...args], { kind: usersKind });
           const result = run.result().finally(() => length = performance.now() - started);
           await Promise.race([result, new Promise((resolve) => setTimeout(resolve, moment))]);
           try {

@@ -4,7 +4,7 @@ import { BACKUP_LOCK_KEY } from "../../plugins/sql/lock_keys.ts";
 import { startServer } from "../../tasks/server.ts";
 import { until } from "../cli/project.ts";
 import { clientToolsMissing, freshDatabase, type TestDatabase } from "../database.ts";
-import { forEachKind } from "../program.ts";
+import { forUsersKind } from "../program.ts";
 import { skipWhenMissing } from "../skip.ts";
 import { holdHere, makeShim, type Shim } from "./shim.ts";
 import { type Left, makeSite, ROWS, type Site } from "./site.ts";
@@ -168,7 +168,7 @@ Deno.test({
   },
 });
 
-forEachKind("server: stops in the middle of a dump", async (kind) => {
+forUsersKind("server: stops in the middle of a dump", async (kind) => {
   await using shim = await makeShim();
   await using server = await startServer();
   await using site = await makeSite({ database: await freshDatabase({ server, sql: ROWS }) });
@@ -214,7 +214,7 @@ async function requireStopped(
   assert.deepEqual(await site.listed(), [good]);
 }
 
-forEachKind("server: the lock is lost, and a migration may begin at once", async (kind) => {
+forUsersKind("server: the lock is lost, and a migration may begin at once", async (kind) => {
   await using shim = await makeShim();
   await using site = await makeSite();
   await Deno.mkdir(`${site.directory}/migrations`);

@@ -1,16 +1,13 @@
 /** Runs that are killed, or told to end, at any moment. */
 import assert from "assert";
 import { clientToolsMissing, type TestDatabase } from "../database.ts";
-import { kinds } from "../program.ts";
+import { usersKind as kind } from "../program.ts";
 import { skipWhenMissing } from "../skip.ts";
 import { until } from "../cli/project.ts";
 import { type Chance, withChance } from "./random.ts";
 import { makeSite, type Site } from "./site.ts";
 
 const ignore = skipWhenMissing("signals at any moment", await clientToolsMissing());
-
-/** The one that users run, where it can be had. */
-const kind = kinds.at(-1) ?? "sources";
 
 /** Old backups are pruned, so that some moments fall between the steps of that. */
 const WAYS = [

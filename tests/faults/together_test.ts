@@ -7,7 +7,7 @@ import {
   sharedServer,
   uniqueName,
 } from "../database.ts";
-import { kinds } from "../program.ts";
+import { usersKind as kind } from "../program.ts";
 import { skipWhenMissing } from "../skip.ts";
 import { makeShim } from "./shim.ts";
 import { makeSite, type Site } from "./site.ts";
@@ -36,7 +36,6 @@ Deno.test({
   name: "together: ten backups of one database wait for each other",
   ignore,
   async fn() {
-    const kind = kinds.at(-1) ?? "sources";
     await using site = await makeSite({ sql: SMALL });
     const ways = [["--format=custom"], ["--format=directory", "--jobs=2"], ["--format=plain"]];
     const runs = await Promise.all(
