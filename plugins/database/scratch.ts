@@ -17,6 +17,7 @@ import {
   propertyStatements,
 } from "./definition.ts";
 import { type DatabaseFacts, inspectDatabase, inspectRights } from "./inspection.ts";
+import { dropSubscriptions } from "./subscriptions.ts";
 
 const INSUFFICIENT_PRIVILEGE = "42501";
 
@@ -238,6 +239,7 @@ async function dropOwn(
       );
       if (rows.length === 0) return;
       await terminate(session, name);
+      await dropSubscriptions(ctx, { session, database: name });
       await whileInUse(ctx, () => session.query(dropStatement(name, serverVersion)));
     } finally {
       await session.close();
@@ -263,6 +265,7 @@ export async function collectScratch(ctx: Context): Promise<string[]> {
       ctx.signal.throwIfAborted();
       const whose = `"${name}", which process ${mark.pid} on ${mark.host} has left`;
       try {
+        await dropSubscriptions(ctx, { session, database: name });
         // Without FORCE: who is in it still may be the restore of a run that was killed.
         await session.query(`DROP DATABASE IF EXISTS ${identifier(name)}`);
         ctx.log.info(`Dropped ${whose}`);
