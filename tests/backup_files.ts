@@ -136,6 +136,7 @@ function manifestOf(
       encoding: "UTF8",
       collate: "en_US.utf8",
       ctype: "en_US.utf8",
+      locale: { provider: "libc", name: null, rules: null },
       owner: "postgres",
       size: 9_000_000,
       in_recovery: false,

@@ -69,12 +69,25 @@ export function restoreByHand(backup: ByHand): string[] {
   return lines;
 }
 
-function createLine({ database, encoding, collate, ctype }: ByHand["source"]): string {
+function createLine(source: ByHand["source"]): string {
+  const { database, encoding, collate, ctype, locale } = source;
   return [
     "createdb --template template0",
     `--encoding ${word(encoding)} --lc-collate ${word(collate)} --lc-ctype ${word(ctype)}`,
+    ...providerFlags(locale),
     `${database.startsWith("-") ? "-- " : ""}${word(database)}`,
   ].join(" ");
+}
+
+/** What tells createdb of another provider than the operating system. */
+function providerFlags(locale: ByHand["source"]["locale"]): string[] {
+  if (!locale || locale.provider === "libc") return [];
+  const { provider, name, rules } = locale;
+  const flags = [`--locale-provider ${provider}`];
+  const flag = provider === "icu" ? "--icu-locale" : "--builtin-locale";
+  if (name !== null) flags.push(`${flag} ${word(name)}`);
+  if (rules !== null) flags.push(`--icu-rules ${word(rules)}`);
+  return flags;
 }
 
 /** A name that looks like a connection is taken for one, unless it stands in one. */

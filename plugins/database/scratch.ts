@@ -30,8 +30,19 @@ export interface ScratchOptions {
   readonly like?: DatabaseFacts | undefined;
   /** Without `like`: what the manifest tells of the database that was backed up. */
   readonly source?:
-    | { readonly encoding: string; readonly collate: string; readonly ctype: string }
+    | {
+      readonly encoding: string;
+      readonly collate: string;
+      readonly ctype: string;
+      readonly locale?: SourceLocale | null;
+    }
     | undefined;
+}
+
+interface SourceLocale {
+  readonly provider: "libc" | "icu" | "builtin";
+  readonly name: string | null;
+  readonly rules: string | null;
 }
 
 /** An empty database of this run. */
@@ -83,14 +94,30 @@ export async function createScratch(ctx: Context, options: ScratchOptions): Prom
   }
 }
 
-/** A manifest tells no provider: its locale is the system's. */
+/** As `pg_database` has them. */
+const PROVIDERS: Readonly<Record<SourceLocale["provider"], string>> = {
+  libc: "c",
+  icu: "i",
+  builtin: "b",
+};
+
+/** Where a manifest tells no provider, its locale is the operating system's. */
 function localeOf(
   source: ScratchOptions["source"],
   { provider }: DatabaseFacts,
 ): Partial<Properties> {
   if (source === undefined) return {};
-  const { encoding, collate, ctype } = source;
-  return { encoding, collate, ctype, provider: provider === undefined ? undefined : "c" };
+  const { encoding, collate, ctype, locale } = source;
+  const given = PROVIDERS[locale?.provider ?? "libc"];
+  return {
+    encoding,
+    collate,
+    ctype,
+    // A server that knows none has libc alone, and refuses a name of ICU's.
+    provider: provider === undefined && given === "c" ? undefined : given,
+    locale: locale?.name ?? undefined,
+    icuRules: locale?.rules ?? undefined,
+  };
 }
 
 async function pristine(session: Session): Promise<DatabaseFacts> {

@@ -1,6 +1,13 @@
 /** What a backup's manifest tells of its database, all from the dump's own snapshot. */
 import type { Session } from "../../core/plugin.ts";
-import type { Extension, Migrations, SequenceFacts, Source, Timescale } from "./manifest.ts";
+import type {
+  Extension,
+  Locale,
+  Migrations,
+  SequenceFacts,
+  Source,
+  Timescale,
+} from "./manifest.ts";
 
 /** The facts that need no reading of rows. */
 export interface Inventory {
@@ -37,6 +44,9 @@ async function readSource(session: Session): Promise<Omit<Source, "snapshot">> {
       encoding: string;
       collate: string;
       ctype: string;
+      provider: string | null;
+      locale: string | null;
+      rules: string | null;
       owner: string;
       size: bigint;
       standby: boolean;
@@ -47,7 +57,12 @@ async function readSource(session: Session): Promise<Omit<Source, "snapshot">> {
        d.datname::text AS database, d.oid, pg_catalog.current_setting('server_version') AS version,
        pg_catalog.current_setting('server_version_num')::int AS number,
        pg_catalog.pg_encoding_to_char(d.encoding)::text AS encoding, d.datcollate::text AS collate,
-       d.datctype::text AS ctype, pg_catalog.pg_get_userbyid(d.datdba)::text AS owner,
+       d.datctype::text AS ctype,
+       -- Columns that not every major has.
+       pg_catalog.to_jsonb(d)->>'datlocprovider' AS provider,
+       coalesce(pg_catalog.to_jsonb(d)->>'datlocale', pg_catalog.to_jsonb(d)->>'daticulocale') AS locale,
+       pg_catalog.to_jsonb(d)->>'daticurules' AS rules,
+       pg_catalog.pg_get_userbyid(d.datdba)::text AS owner,
        pg_catalog.pg_database_size(d.oid) AS size, pg_catalog.pg_is_in_recovery() AS standby,
        CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
          ELSE pg_catalog.pg_current_wal_lsn() END::text AS lsn
@@ -63,11 +78,30 @@ async function readSource(session: Session): Promise<Omit<Source, "snapshot">> {
     encoding: row.encoding,
     collate: row.collate,
     ctype: row.ctype,
+    locale: localeOf(row),
     owner: row.owner,
     size: Number(row.size),
     in_recovery: row.standby,
     lsn: row.lsn,
   };
+}
+
+/** As `pg_database` has them. */
+const PROVIDERS: Readonly<Record<string, Locale["provider"]>> = {
+  c: "libc",
+  i: "icu",
+  b: "builtin",
+};
+
+function localeOf(
+  { provider, locale, rules }: {
+    readonly provider: string | null;
+    readonly locale: string | null;
+    readonly rules: string | null;
+  },
+): Locale | null {
+  const known = PROVIDERS[provider ?? ""];
+  return known === undefined ? null : { provider: known, name: locale, rules };
 }
 
 async function readIdentifier(session: Session): Promise<string | null> {

@@ -95,6 +95,8 @@ export interface Source {
   readonly encoding: string;
   readonly collate: string;
   readonly ctype: string;
+  /** Whose rules order texts; null on servers below 15. */
+  readonly locale: Locale | null;
   readonly owner: string;
   /** Of the whole database on the server. */
   readonly size: number;
@@ -104,6 +106,15 @@ export interface Source {
   readonly snapshot: string;
   /** Where the write-ahead log was. */
   readonly lsn: string | null;
+}
+
+/** The default collation of a database, where it is not the operating system's. */
+export interface Locale {
+  readonly provider: "libc" | "icu" | "builtin";
+  /** Such as `en-US`; null for libc, whose names are `collate` and `ctype`. */
+  readonly name: string | null;
+  /** Of ICU: what is ordered in another way than its locale has it. */
+  readonly rules: string | null;
 }
 
 /** What of the database was asked for; empty lists for all of it. */

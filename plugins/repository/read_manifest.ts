@@ -32,6 +32,11 @@ const MANIFEST = object({
     encoding: text(),
     collate: text(),
     ctype: text(),
+    locale: orNull(object({
+      provider: oneOf("libc", "icu", "builtin"),
+      name: orNull(text()),
+      rules: orNull(text()),
+    })),
     owner: text(),
     size: count,
     in_recovery: truth,

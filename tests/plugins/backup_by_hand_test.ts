@@ -32,6 +32,24 @@ Deno.test("by hand: a full backup is checked, created, restored and analysed", (
   ]);
 });
 
+Deno.test("by hand: the database is created with another provider's locale where it had one", () => {
+  const created = (locale: ByHand["source"]["locale"]) =>
+    restoreByHand({
+      ...BACKUP,
+      source: { ...SOURCE, ...locale === undefined ? {} : { locale } },
+    })[1]
+      ?.replace("createdb --template template0 --encoding UTF8 --lc-collate en_US.UTF-8 ", "");
+  assert.equal(created({ provider: "libc", name: null, rules: null }), "--lc-ctype C app");
+  assert.equal(
+    created({ provider: "icu", name: "de-u-co-phonebk", rules: "& a < z" }),
+    "--lc-ctype C --locale-provider icu --icu-locale de-u-co-phonebk --icu-rules '& a < z' app",
+  );
+  assert.equal(
+    created({ provider: "builtin", name: "C.UTF-8", rules: null }),
+    "--lc-ctype C --locale-provider builtin --builtin-locale C.UTF-8 app",
+  );
+});
+
 Deno.test("by hand: of other kinds the database is there already", () => {
   for (const kind of ["partial", "data"] as const) {
     const [, remark, restore] = restoreByHand({ ...BACKUP, kind });
