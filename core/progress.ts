@@ -7,7 +7,9 @@ import { printable } from "./log.ts";
 export interface ProgressLine {
   /** Shows a state; null tells that the operation is over. */
   show(state: Progress | null): void;
-  /** Removes the line, before something else is written. */
+  /** Removes the line before one of the log is written; it comes again with what is then the state. */
+  hide(): void;
+  /** Removes the line, before somebody is asked, or at the end; the next state brings it again. */
   clear(): void;
 }
 
@@ -20,6 +22,8 @@ export interface ProgressOptions {
   readonly redact: (text: string) => string;
   /** Writes a line of the log, where none is drawn. */
   readonly report: (text: string, state: Progress) => void;
+  /** Does something later, unless the function that it returns is called before; by default a timer. */
+  readonly after?: (milliseconds: number, work: () => void) => () => void;
 }
 
 const REDRAW_MILLISECONDS = 100;
@@ -33,43 +37,81 @@ const POINT_MILLISECONDS = 500;
 
 /** Makes a progress line. */
 export function createProgressLine(options: ProgressOptions): ProgressLine {
+  const { stream, now, after = timer } = options;
+  const onTerminal = options.enabled && stream.isTerminal;
   const rate = createRate();
   let drawnAt = -Infinity;
   let visible = false;
   let reportedAt: number | undefined;
-  const clear = () => {
-    if (visible) options.stream.write("\r\x1b[K");
+  let latest: Progress | undefined;
+  let text = () => "";
+  let stopWaiting: (() => void) | undefined;
+
+  function hide(): void {
+    if (visible) stream.write("\r\x1b[K");
     visible = false;
     drawnAt = -Infinity;
-  };
-  const draw = (text: string) => {
+  }
+
+  function clear(): void {
+    stopWaiting?.();
+    stopWaiting = undefined;
+    hide();
+  }
+
+  function draw(line: string): void {
     visible = true;
-    const line = printable(options.redact(text));
-    options.stream.write(`\r\x1b[K${line.slice(0, Math.max(10, options.stream.columns() - 1))}`);
-  };
+    const shown = printable(options.redact(line));
+    stream.write(`\r\x1b[K${shown.slice(0, Math.max(10, stream.columns() - 1))}`);
+  }
+
+  /** What is shown too soon is shown later, or it would stand for the state as long as nothing moves. */
+  function wait(milliseconds: number, work: () => void): void {
+    stopWaiting ??= after(milliseconds, () => {
+      stopWaiting = undefined;
+      work();
+    });
+  }
+
+  function update(state: Progress): void {
+    const time = now();
+    if (onTerminal) {
+      if (isWithin(REDRAW_MILLISECONDS, drawnAt, time)) {
+        return wait(REDRAW_MILLISECONDS - (time - drawnAt), () => update(latest ?? state));
+      }
+      drawnAt = time;
+      return draw(text());
+    }
+    // What has just begun may be over soon.
+    reportedAt ??= time;
+    if (!isWithin(REPORT_MILLISECONDS, reportedAt, time)) {
+      reportedAt = time;
+      options.report(text(), state);
+    }
+    // Also of what says nothing for long: whoever reads the log sees that it goes on.
+    wait(REPORT_MILLISECONDS - (time - reportedAt), () => update(latest ?? state));
+  }
+
   return {
+    hide,
     clear,
     show(state) {
+      latest = state ?? undefined;
       if (state === null) {
         rate.reset();
         reportedAt = undefined;
         return clear();
       }
-      const now = options.now();
-      const perSecond = rate.next(state, now);
-      const text = () => progressText(state, perSecond).replaceAll(/[\r\n]+/g, " ");
-      if (options.enabled && options.stream.isTerminal) {
-        if (isWithin(REDRAW_MILLISECONDS, drawnAt, now)) return;
-        drawnAt = now;
-        return draw(text());
-      }
-      // What has just begun may be over soon.
-      reportedAt ??= now;
-      if (isWithin(REPORT_MILLISECONDS, reportedAt, now)) return;
-      reportedAt = now;
-      options.report(text(), state);
+      const perSecond = rate.next(state, now());
+      text = () => progressText(state, perSecond).replaceAll(/[\r\n]+/g, " ");
+      update(state);
     },
   };
+}
+
+function timer(milliseconds: number, work: () => void): () => void {
+  const id = setTimeout(work, milliseconds);
+  return () => clearTimeout(id);
 }
 
 /** Not when the clock was set back meanwhile. */

@@ -220,7 +220,7 @@ function startRun(args: readonly string[], host: Host, signal: AbortSignal): Run
     },
     command: () => state.command,
     target,
-    beforeLine: progress.clear,
+    beforeLine: progress.hide,
   });
   const run: Run = {
     host,

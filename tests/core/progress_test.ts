@@ -6,6 +6,7 @@ function drawing(more: { terminal?: boolean; enabled?: boolean; columns?: number
   const written: string[] = [];
   const reported: [text: string, state: Progress][] = [];
   const clock = { now: 0 };
+  const timers = new Set<{ at: number; work: () => void }>();
   const line = createProgressLine({
     stream: {
       write: (text) => void written.push(text),
@@ -16,8 +17,25 @@ function drawing(more: { terminal?: boolean; enabled?: boolean; columns?: number
     now: () => clock.now,
     redact: (text) => text.replaceAll("hunter2", "***"),
     report: (text, state) => void reported.push([text, state]),
+    after(milliseconds, work) {
+      const timer = { at: clock.now + milliseconds, work };
+      timers.add(timer);
+      return () => timers.delete(timer);
+    },
   });
-  return { line, written, reported, clock };
+  /** Lets time go by in which nothing is shown. */
+  function pass(milliseconds: number): void {
+    const end = clock.now + milliseconds;
+    for (;;) {
+      const [next] = [...timers].filter(({ at }) => at <= end).sort((a, b) => a.at - b.at);
+      if (next === undefined) break;
+      timers.delete(next);
+      clock.now = next.at;
+      next.work();
+    }
+    clock.now = end;
+  }
+  return { line, written, reported, clock, timers, pass };
 }
 
 /** The text that was drawn last. */
@@ -48,10 +66,41 @@ Deno.test("createProgressLine: draws at most ten times a second", () => {
   assert.equal(written.length, 10);
 });
 
+Deno.test("createProgressLine: the last state is shown, also when none follows it for long", () => {
+  const { line, written, pass, timers } = drawing();
+  for (const label of ["One", "Two", "Three"]) line.show({ label });
+  assert.deepEqual(written, ["\r\x1b[KOne"]);
+  pass(100);
+  assert.deepEqual(written, ["\r\x1b[KOne", "\r\x1b[KThree"]);
+  pass(60_000);
+  assert.equal(written.length, 2);
+  line.show({ label: "Four" });
+  line.show({ label: "Five" });
+  line.hide();
+  pass(100);
+  assert.equal(written.at(-1), "\r\x1b[KFive");
+  line.show({ label: "Six" });
+  // Somebody is asked now.
+  line.clear();
+  assert.equal(timers.size, 0);
+});
+
+Deno.test("createProgressLine: without a terminal what says nothing is reported all the same", () => {
+  const { line, reported, pass, timers } = drawing({ terminal: false });
+  line.show({ label: "Building an index", done: 1, total: 2, unit: "items" });
+  pass(95_000);
+  assert.deepEqual(
+    reported.map(([text]) => text),
+    Array(3).fill("Building an index · 1/2 (50 %)"),
+  );
+  line.show(null);
+  assert.equal(timers.size, 0);
+});
+
 Deno.test("createProgressLine: is drawn again after a line of the log has cleared it", () => {
   const { line, written, clock } = drawing();
   line.show({ label: "One" });
-  line.clear();
+  line.hide();
   clock.now += 1;
   line.show({ label: "One" });
   assert.equal(written.at(-1), "\r\x1b[KOne");
