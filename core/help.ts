@@ -10,67 +10,30 @@ import {
 } from "./plugin.ts";
 import { type CommandEntry, type CommandTree, findCommand } from "./command_tree.ts";
 import { suggest } from "./suggest.ts";
-import { acceptedFlags, CONNECTION_FLAGS, GLOBAL_FLAGS } from "./global_flags.ts";
-import { EXIT_CODES } from "./errors.ts";
-import { SETTINGS } from "./settings.ts";
+import { acceptedFlags, GLOBAL_FLAGS } from "./global_flags.ts";
+import { COLUMNS, table, withFacts, wrap } from "./help_layout.ts";
 
 const PROGRAM = "observatory";
 
-/** Help texts keep within this width. */
-const COLUMNS = 100;
+/** Topics of `observatory help TOPIC`; their texts are in `help_topics.ts`. */
+export const TOPICS = {
+  "exit-codes": "What each exit code means",
+  "configuration": "Where values come from, and which one counts",
+  "environment": "The variables read, with their defaults",
+  "targets": "One run of many over a fleet: --targets FILE",
+  "backups": "What a backup is, how it is proven, and what is kept",
+  "restores": "In place, beside, and back again",
+  "plugins": "Commands and hooks of your own",
+  "json": "What programs can read",
+  "licenses": "What this program is made of, and under which terms",
+} as const;
 
-/** Topics of `observatory help TOPIC`, each with its text. */
-export const TOPICS: Readonly<Record<string, { readonly summary: string; text(): string }>> = {
-  "exit-codes": {
-    summary: "What each exit code means",
-    text: () =>
-      table(EXIT_CODES.map(({ code, meaning }) => [code, meaning])) +
-      "\nUnknown codes mean failure.\n",
-  },
-  "environment": {
-    summary: "The variables read, with their defaults",
-    text: () =>
-      "A flag beats the environment, which beats .env, which beats /etc/observatory/defaults.env.\n" +
-      "`observatory config` shows each value and where it comes from.\n\n" +
-      table(SETTINGS.map(({ name, summary, lower, default: value }) => [
-        name,
-        withFacts(summary, [
-          lower === undefined ? "" : `or ${lower}`,
-          value === undefined ? "" : `default: ${value}`,
-        ]),
-      ])) +
-      "\nRead from the environment alone:\n\n" +
-      table([
-        ...Object.values({ ...GLOBAL_FLAGS, ...CONNECTION_FLAGS }).flatMap((
-          flag: Flag,
-        ): [string, string][] =>
-          flag.env === undefined
-            ? []
-            : [[flag.env, withFacts(flag.help, [`default: ${flag.default}`])]]
-        ),
-        ["NO_COLOR", "Without colours, when it is not empty"],
-        ["FORCE_COLOR", "With colours even where there is no terminal, unless it is 0"],
-      ]) +
-      "\nFurther variables of a command stand in its --help.\n",
-  },
-  "targets": {
-    summary: "One run of many over a fleet: --targets FILE",
-    text: () =>
-      "--targets FILE works on one database of a file that has one a line: a name, the address and\n" +
-      "settings. The name and the settings may be left out.\n\n" +
-      "  # fleet.txt\n" +
-      "  orders   postgres://backup@db1/orders         S3_BACKUP_PREFIX=orders/\n" +
-      "  billing  host=db2 dbname=billing user=backup  BACKUPS_DIR='/srv/billing backups'\n" +
-      "  ledger   DATABASE_URL_FILE=/run/secrets/ledger\n\n" +
-      "--target-index N says which, counted from 0; without it $JOB_COMPLETION_INDEX does, which\n" +
-      "Kubernetes sets in an Indexed Job. `observatory config --targets FILE --target-index N` shows\n" +
-      "what comes of it. A target ranks as the flags do. What the environment, .env and the defaults\n" +
-      "file say of where a database is does not apply to it; a role, passwords and all else do.\n\n" +
-      "Keep passwords in a password file (PGPASSFILE) or in files of their own (DATABASE_URL_FILE,\n" +
-      "DB_PASSWORD_FILE). Lines of the log begin with the target's name, and --json has it.\n\n" +
-      "  seq 0 49 | xargs -P 8 -I {} observatory backup --targets fleet.txt --target-index {}\n",
-  },
-};
+/** The name of a topic. */
+export type TopicName = keyof typeof TOPICS;
+
+function isTopic(name: string): name is TopicName {
+  return Object.hasOwn(TOPICS, name);
+}
 
 /**
  * What `help`, `help COMMAND` and `help TOPIC` show.
@@ -78,26 +41,26 @@ export const TOPICS: Readonly<Record<string, { readonly summary: string; text():
  * @param words what follows `help`, without flags
  * @throws OperationError of kind `usage` when there is neither such a command nor such a topic
  */
-export function help(
+export async function help(
   words: readonly string[],
   { tree, builtIns }: { tree: CommandTree; builtIns: readonly Plugin[] },
-): Result {
+): Promise<Result> {
   const name = words.join(" ");
-  const text = Object.hasOwn(TOPICS, name)
-    ? TOPICS[name]?.text()
+  const text = isTopic(name)
+    ? await (await import("./help_topics.ts")).topicText(name)
     : words.length === 0 || name === "help" || name === "version"
     ? programHelp(tree, builtIns)
     : commandHelp(findExplained(tree, words), tree);
-  return { data: { text }, text: text ?? "" };
+  return { data: { text }, text };
 }
 
-/** The command to explain; a misspelt topic is suggested as one. */
+/** The command to explain; what is nearer to a topic is suggested as one. */
 function findExplained(tree: CommandTree, words: readonly string[]): CommandEntry {
   try {
     return findCommand(tree, words).entry;
   } catch (error) {
-    const near = suggest(words.join(" "), Object.keys(TOPICS));
-    if (near === undefined || !(error instanceof OperationError)) throw error;
+    const near = suggest(words.join(" "), [...tree.byName.keys(), ...Object.keys(TOPICS)]);
+    if (near === undefined || !isTopic(near) || !(error instanceof OperationError)) throw error;
     const { message, kind, code } = error;
     throw new OperationError(message, {
       kind,
@@ -127,7 +90,7 @@ export function programHelp(tree: CommandTree, builtIns: readonly Plugin[]): str
   if (others.length > 0) lines.push("Plugin commands:", commandTable(others));
   lines.push(
     "Help topics:",
-    table(Object.entries(TOPICS).map(([name, { summary }]) => [`help ${name}`, summary]), 2),
+    table(Object.entries(TOPICS).map(([name, summary]) => [`help ${name}`, summary]), 2),
     "Global flags:",
     flagTable(GLOBAL_FLAGS),
     `Run \`${PROGRAM} COMMAND --help\` for the flags of a command.`,
@@ -226,41 +189,4 @@ function flagNote(flag: Flag): string {
     flag.env === undefined ? "" : `variable: ${flag.env}`,
   ];
   return withFacts(flag.help, facts);
-}
-
-/** The text with what else is to be known in brackets behind it; empty facts are left out. */
-function withFacts(text: string, facts: readonly string[]): string {
-  const told = facts.filter((fact) => fact !== "");
-  return told.length === 0 ? text : `${text} (${told.join("; ")})`;
-}
-
-/**
- * Rows of two columns, aligned; a first column that is too wide has its second
- * on the next line, and a second one that is too wide goes on there.
- */
-function table(rows: readonly (readonly [string, string])[], indent = 0): string {
-  const width = Math.min(44, Math.max(...rows.map(([left]) => left.length)));
-  const second = indent + width + 2;
-  return rows.map(([left, right]) => {
-    const lines = wrap(right, COLUMNS - second);
-    const first = " ".repeat(indent) + left;
-    const beside = left.length > width ? [first] : [first.padEnd(second) + (lines.shift() ?? "")];
-    return [...beside, ...lines.map((line) => " ".repeat(second) + line)].join("\n") + "\n";
-  }).join("");
-}
-
-/** Breaks paragraphs between words into lines of at most so many characters, where words allow. */
-function wrap(text: string, columns: number): string[] {
-  const lines: string[] = [];
-  for (const paragraph of text.split("\n")) {
-    let line = "";
-    for (const word of paragraph.split(" ")) {
-      if (line !== "" && line.length + 1 + word.length > columns) {
-        lines.push(line);
-        line = word;
-      } else line = line === "" ? word : `${line} ${word}`;
-    }
-    lines.push(line);
-  }
-  return lines;
 }

@@ -86,7 +86,7 @@ export async function run(
       if (user !== undefined) (await import("./user_plugins.ts")).warnOfBroken(user, run);
       const { help } = await import("./help.ts");
       const known = { tree: user?.tree ?? tree, builtIns: plugins };
-      run.output.result("help", help(words, known), run.log.warnings);
+      run.output.result("help", await help(words, known), run.log.warnings);
       return 0;
     }
     let found = tryFindCommand(tree, args);

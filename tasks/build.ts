@@ -5,22 +5,43 @@
 
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { bundleModules, bundleScripts, COMPILED, packPackages } from "./bundle.ts";
+import { buildFacts } from "./build_facts.ts";
+import {
+  bundleModules,
+  bundleScripts,
+  COMPILED,
+  compressed,
+  leftToRuntime,
+  type Pack,
+  packPackages,
+} from "./bundle.ts";
 import { START_SCRIPT } from "./compiled/script_names.ts";
 import { makeCodeCache } from "./code_cache.ts";
+import { licensesText, packagesOf } from "./licenses.ts";
+import { isNative, programName, requireMachine } from "./machine.ts";
 import { indexOf, type Piece, placePieces, runtimeEndOf } from "./pieces.ts";
 
 /** The project's root directory. */
 export const PROJECT = resolve(import.meta.dirname ?? ".", "..");
 
 /** What goes into the program, relative to the root. */
-export const SOURCES: readonly string[] = ["main.ts", "deno.json", "deno.lock", "core", "plugins"];
+export const SOURCES: readonly string[] = [
+  "LICENSE",
+  "main.ts",
+  "deno.json",
+  "deno.lock",
+  "core",
+  "plugins",
+];
 
 /** What makes the program, relative to the root. */
 export const BUILDERS: readonly string[] = [
   "tasks/build.ts",
+  "tasks/build_facts.ts",
   "tasks/bundle.ts",
   "tasks/code_cache.ts",
+  "tasks/licenses.ts",
+  "tasks/machine.ts",
   "tasks/pieces.ts",
   "tasks/scripts.ts",
   "tasks/compiled",
@@ -95,6 +116,8 @@ export interface Build {
   readonly bytes: number;
   /** What it answers to `--version`; undefined when it is for another machine. */
   readonly version: string | undefined;
+  /** The licences of what is in it, as it tells them itself. */
+  readonly licenses: string;
 }
 
 /** The runtime that the program is put into is not at hand and cannot be downloaded. */
@@ -112,26 +135,44 @@ export class RuntimeMissing extends Error {
 export async function buildProgram(options: BuildOptions): Promise<Build> {
   const path = resolve(options.output);
   const project = options.project ?? PROJECT;
-  const stage = await Deno.makeTempDir({ prefix: "observatory-build-" });
-  try {
-    for (const source of SOURCES) await copy(join(project, source), join(stage, source));
-    await copy(LOADERS, join(stage, COMPILED));
-    const facts = JSON.stringify(await buildFacts(project));
+  const denort = options.denort ?? Deno.env.get("DENORT_BIN") ?? "";
+  if (denort !== "") await requireRuntime(denort, options.target);
+  return await withStage(project, async (stage) => {
+    const facts = JSON.stringify(await buildFacts(project, [...SOURCES, ...BUILDERS]));
     const packs = await packPackages(stage);
     await Deno.mkdir(dirname(path), { recursive: true });
     // Deno refuses to overwrite what it does not take for a program of its own.
-    const made = join(stage, "observatory");
-    await (isNative(options.target) ? compileScript : compileModules)(stage, {
+    const made = join(stage, programName("observatory", options.target));
+    const licenses = await (isNative(options.target) ? compileScript : compileModules)(stage, {
       ...options,
+      denort,
       facts,
       packs,
       made,
     });
-    await requireMachine(made, options);
+    await requireMachine(made, options.target);
     const bytes = (await Deno.stat(made)).size;
     const version = isNative(options.target) ? await askVersion(made) : undefined;
     await moveFile(made, path);
-    return { path, bytes, version };
+    return { path, bytes, version, licenses };
+  });
+}
+
+/** With one runtime at hand, Deno takes it for every target, for some of them without a word. */
+async function requireRuntime(path: string, target: string | undefined): Promise<void> {
+  if (!await isFile(path)) {
+    throw new Error(`Cannot build with the runtime "${path}" of DENORT_BIN: there is no such file`);
+  }
+  await requireMachine(path, target);
+}
+
+/** Works on a copy of the sources, in a directory that is removed afterwards. */
+async function withStage<T>(project: string, work: (stage: string) => Promise<T>): Promise<T> {
+  const stage = await Deno.makeTempDir({ prefix: "observatory-build-" });
+  try {
+    for (const source of SOURCES) await copy(join(project, source), join(stage, source));
+    await copy(LOADERS, join(stage, COMPILED));
+    return await work(stage);
   } finally {
     await Deno.remove(stage, { recursive: true });
   }
@@ -141,7 +182,7 @@ interface Making extends BuildOptions {
   /** The contents of the file of facts. */
   readonly facts: string;
   /** The files of packages. */
-  readonly packs: readonly Piece[];
+  readonly packs: readonly Pack[];
   /** The program to be. */
   readonly made: string;
 }
@@ -150,19 +191,22 @@ interface Making extends BuildOptions {
 async function compileModules(
   stage: string,
   { facts, packs, made, ...options }: Making,
-): Promise<void> {
+): Promise<string> {
   const bundle = await bundleModules(stage);
   await Deno.writeTextFile(join(bundle, BUILD_FACTS), facts);
-  const include = [BUILD_FACTS, ...await writePieces(bundle, packs)];
+  const licenses = await gatherLicenses(stage, { bundle, packs });
+  const include = [BUILD_FACTS, ...await writePieces(bundle, [...packs, pieceOf(licenses)])];
   await compile(options, { bundle, made, entry: "main.js", include });
+  return licenses;
 }
 
 /** For this machine: with the code cache that a first program makes, of the same runtime. */
 async function compileScript(
   stage: string,
   { facts, packs, made, ...options }: Making,
-): Promise<void> {
+): Promise<string> {
   const { bundle, scripts } = await bundleScripts(stage);
+  const licenses = await gatherLicenses(stage, { bundle, packs });
   const maker = join(stage, "maker");
   await Deno.writeTextFile(join(bundle, BUILD_FACTS), facts);
   const include = [
@@ -171,7 +215,7 @@ async function compileScript(
     ...await writePieces(bundle, packs),
   ];
   await compile(options, { bundle, made: maker, entry: "make_cache.js", include });
-  await requireMachine(maker, options);
+  await requireMachine(maker, options.target);
   const directory = join(stage, "work");
   await Deno.mkdir(directory);
   const version = await makeCodeCache({ maker, output: bundle, directory, scripts });
@@ -185,17 +229,48 @@ async function compileScript(
       scripts.filter((name) => name !== START_SCRIPT).flatMap(filesOf).map(read),
     ),
     ...packs,
+    pieceOf(licenses),
   ];
   // What each start needs stays where the runtime reads it.
   const inside = [BUILD_FACTS, "version.txt", ...filesOf(START_SCRIPT)];
   const end = await runtimeEndOf(maker);
   if (end === undefined) {
     const include = [...inside, ...await writePieces(bundle, pieces)];
-    return await compile(options, { bundle, made, entry: "main.js", include });
+    await compile(options, { bundle, made, entry: "main.js", include });
+    return licenses;
   }
   await Deno.writeTextFile(join(bundle, PIECES), indexOf(pieces, end));
   await compile(options, { bundle, made, entry: "main.js", include: [...inside, PIECES] });
   await placePieces(made, { pieces, end });
+  return licenses;
+}
+
+/** The licences of everything that a bundle brings into the program. */
+async function gatherLicenses(
+  stage: string,
+  { bundle, packs }: { readonly bundle: string; readonly packs: readonly Pack[] },
+): Promise<string> {
+  const files = [
+    ...packs.flatMap(({ sources }) => sources),
+    ...await leftToRuntime(stage, bundle),
+  ];
+  return licensesText(await packagesOf(files), await Deno.readTextFile(join(stage, "LICENSE")));
+}
+
+function pieceOf(licenses: string): Piece {
+  return { file: "licenses.txt.br", contents: compressed(licenses) };
+}
+
+/**
+ * The licences of what a program would hold that is built now.
+ *
+ * @throws Error when a package tells none
+ */
+export async function readLicenses(project = PROJECT): Promise<string> {
+  return await withStage(project, async (stage) => {
+    const packs = await packPackages(stage);
+    return await gatherLicenses(stage, { ...await bundleScripts(stage), packs });
+  });
 }
 
 /** The files of a script: its text and its code cache. */
@@ -218,12 +293,7 @@ async function compile(
     readonly include: readonly string[];
   },
 ): Promise<void> {
-  const denort = options.denort ?? Deno.env.get("DENORT_BIN") ?? "";
-  if (denort !== "" && !await isFile(denort)) {
-    throw new Error(
-      `Cannot build with the runtime "${denort}" of DENORT_BIN: there is no such file`,
-    );
-  }
+  const { denort = "" } = options;
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [
       "compile",
@@ -245,79 +315,6 @@ async function compile(
     }
     throw new Error(`Cannot build: ${reason}`);
   }
-}
-
-/** The commit that is built and its date, for `--version`; named where there is no repository. */
-async function buildFacts(project: string): Promise<{ commit: string; date: string }> {
-  const named = Deno.env.get("OBSERVATORY_COMMIT") ?? "";
-  const day = Deno.env.get("OBSERVATORY_COMMIT_DATE") || new Date().toISOString().slice(0, 10);
-  if (named !== "") return { commit: named.slice(0, 7), date: day };
-  const head = await git(project, ["log", "-1", "--format=%h %cs"]);
-  const [commit, date] = head?.split(" ") ?? [];
-  if (commit === undefined || date === undefined) {
-    return { commit: "unknown", date: new Date().toISOString().slice(0, 10) };
-  }
-  const changed = await git(project, ["status", "--porcelain", "--", ...SOURCES, ...BUILDERS]);
-  return { commit: changed === "" ? commit : `${commit}-modified`, date };
-}
-
-/** What git prints; undefined when there is no git, or no repository. */
-async function git(project: string, args: readonly string[]): Promise<string | undefined> {
-  try {
-    const { success, stdout } = await new Deno.Command("git", {
-      args: [...args],
-      cwd: project,
-      stdin: "null",
-      stderr: "null",
-    }).output();
-    return success ? new TextDecoder().decode(stdout).trim() : undefined;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
-}
-
-/** The machine that a program runs on, as its first bytes tell. */
-type Machine = "linux-x86_64" | "linux-aarch64" | "darwin-x86_64" | "darwin-aarch64" | "windows";
-
-/** With `DENORT_BIN`, Deno takes that runtime for every target without a word. */
-async function requireMachine(path: string, { target }: BuildOptions): Promise<void> {
-  const wanted = target === undefined
-    ? `${Deno.build.os}-${Deno.build.arch}`
-    : machineOfTarget(target);
-  const made = await machineOf(path);
-  if (made !== wanted) {
-    throw new Error(
-      `Cannot build for ${target ?? wanted}: the runtime is for ${made ?? "another machine"}; ` +
-        `unset DENORT_BIN, so that Deno downloads the right one`,
-    );
-  }
-}
-
-function machineOfTarget(target: string): Machine | undefined {
-  const arch = target.startsWith("aarch64") ? "aarch64" : "x86_64";
-  if (target.includes("windows")) return "windows";
-  if (target.includes("darwin")) return `darwin-${arch}`;
-  return target.includes("linux") ? `linux-${arch}` : undefined;
-}
-
-function isNative(target: string | undefined): boolean {
-  return target === undefined || machineOfTarget(target) === `${Deno.build.os}-${Deno.build.arch}`;
-}
-
-/** Reads the header of an executable: ELF, Mach-O or PE. */
-async function machineOf(path: string): Promise<Machine | undefined> {
-  using file = await Deno.open(path);
-  const header = new DataView(new ArrayBuffer(32));
-  await file.read(new Uint8Array(header.buffer));
-  if (header.getUint32(0) === 0x7f454c46) {
-    const machine = header.getUint16(18, true);
-    return machine === 0x3e ? "linux-x86_64" : machine === 0xb7 ? "linux-aarch64" : undefined;
-  }
-  if (header.getUint32(0, true) === 0xfeedfacf) {
-    return header.getUint32(4, true) === 0x0100000c ? "darwin-aarch64" : "darwin-x86_64";
-  }
-  return header.getUint16(0) === 0x4d5a ? "windows" : undefined;
 }
 
 async function askVersion(path: string): Promise<string> {

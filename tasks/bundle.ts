@@ -1,6 +1,7 @@
 /** Puts the sources together before they are compiled; npm packages stay outside. */
 import { join } from "node:path";
 import { brotliCompressSync, constants } from "node:zlib";
+import { sourcesOf } from "./licenses.ts";
 import type { Piece } from "./pieces.ts";
 import { collectModules, sourceOf } from "./scripts.ts";
 
@@ -84,6 +85,12 @@ function inAscii(text: string): string {
   );
 }
 
+/** A piece that was put together from packages. */
+export interface Pack extends Piece {
+  /** The files of the packages. */
+  readonly sources: readonly string[];
+}
+
 /**
  * What is packed, by the pack's name: the packages that few runs need, as their loaders in
  * `tasks/compiled/packages/` expect them.
@@ -111,8 +118,9 @@ export { transformSync } from "amaro";
 `,
 };
 
-/** The sources that load packages, with what loads the packs in their place. */
+/** The sources that load packages, and the licences, with what loads the packs in their place. */
 const LOADERS: Readonly<Record<string, string>> = {
+  "core/licenses_text.ts": "licenses.ts",
   "core/sandbox/packages.ts": "sandbox.ts",
   "plugins/repository/packages.ts": "repository.ts",
 };
@@ -123,11 +131,12 @@ const LOADERS: Readonly<Record<string, string>> = {
  *
  * @param stage a copy of the sources, with what loads the packs; it is changed
  */
-export async function packPackages(stage: string): Promise<readonly Piece[]> {
+export async function packPackages(stage: string): Promise<readonly Pack[]> {
   const packs = Object.entries(PACKED).map(([name, text]) => pack(stage, { name, text }));
   const made = await Promise.all(packs);
   for (const [source, loader] of Object.entries(LOADERS)) {
-    const target = `../../${COMPILED}/packages/${loader}`;
+    const up = source.replaceAll(/[^/]+\//g, "../").replace(/[^/]*$/, "");
+    const target = `${up}${COMPILED}/packages/${loader}`;
     await Deno.writeTextFile(join(stage, source), `export * from "${target}";\n`);
   }
   return made;
@@ -136,15 +145,55 @@ export async function packPackages(stage: string): Promise<readonly Piece[]> {
 async function pack(
   stage: string,
   { name, text }: { readonly name: string; readonly text: string },
-): Promise<Piece> {
-  const [entry, output] = [`${name}_pack.ts`, join(stage, `${name}_pack.js`)];
-  await Deno.writeTextFile(join(stage, entry), text);
-  await bundle(stage, [...SMALL, "--format=cjs", "--output", output, entry]);
-  const packed = `(function (require, module, exports) {${await Deno.readTextFile(output)}\n})`;
-  const contents = brotliCompressSync(packed, {
+): Promise<Pack> {
+  const { bundled, sources } = await bundlePackages(stage, { name, text });
+  const contents = compressed(`(function (require, module, exports) {${bundled}\n})`);
+  return { file: `${name}.js.br`, contents, sources };
+}
+
+/** Packs a text as the program unpacks it. */
+export function compressed(text: string): Uint8Array {
+  return brotliCompressSync(text, {
     params: { [constants.BROTLI_PARAM_LGWIN]: constants.BROTLI_MAX_WINDOW_BITS },
   });
-  return { file: `${name}.js.br`, contents };
+}
+
+async function bundlePackages(
+  stage: string,
+  { name, text }: { readonly name: string; readonly text: string },
+): Promise<{ bundled: string; sources: readonly string[] }> {
+  const [entry, output] = [`${name}_pack.ts`, join(stage, `${name}_pack.js`)];
+  await Deno.writeTextFile(join(stage, entry), text);
+  const flags = [...SMALL, "--format=cjs", "--sourcemap=external"];
+  await bundle(stage, [...flags, "--output", output, entry]);
+  return { bundled: await Deno.readTextFile(output), sources: await sourcesOf(`${output}.map`) };
+}
+
+/**
+ * The files of the packages that a bundle leaves to the runtime, which are put into the program as
+ * they are, with those of what they need.
+ *
+ * @param made the directory of the bundle
+ */
+export async function leftToRuntime(stage: string, made: string): Promise<readonly string[]> {
+  const names = new Set<string>();
+  for await (const { name, isFile } of Deno.readDir(made)) {
+    if (!isFile || !name.endsWith(".js")) continue;
+    const text = await Deno.readTextFile(join(made, name));
+    for (const [, left = ""] of text.matchAll(/\b(?:import\(|from|import) ?"([^".:][^":]*)"/g)) {
+      names.add(left);
+    }
+  }
+  const imports = await packageNames(stage);
+  const found = await Promise.all(
+    [...names].filter((name) => imports.includes(name)).map((name) =>
+      bundlePackages(stage, {
+        name: `left_${name.replaceAll(/\W/g, "_")}`,
+        text: `export * from ${JSON.stringify(name)};\n`,
+      })
+    ),
+  );
+  return found.flatMap(({ sources }) => sources);
 }
 
 async function denoBundle(stage: string, args: readonly string[]): Promise<void> {
@@ -175,10 +224,15 @@ async function copyConfiguration(stage: string, bundle: string): Promise<void> {
  * name at run time, which a bundle cannot follow.
  */
 async function packages(stage: string): Promise<string[]> {
+  return (await packageNames(stage)).map((name) => `--external=${name}`);
+}
+
+/** The names by which the sources import npm packages. */
+async function packageNames(stage: string): Promise<string[]> {
   const { imports }: { imports: Record<string, string> } = JSON.parse(
     await Deno.readTextFile(join(stage, "deno.json")),
   );
   return Object.entries(imports)
     .filter(([, target]) => target.startsWith("npm:"))
-    .map(([name]) => `--external=${name}`);
+    .map(([name]) => name);
 }

@@ -5,7 +5,7 @@ import { compiledProgram, findRuntime } from "./compiled_program.ts";
 import { runProgram } from "./program.ts";
 import { skipWhenMissing } from "./skip.ts";
 
-const { missing } = await compiledProgram();
+const { path = "", missing } = await compiledProgram();
 const noBuild = skipWhenMissing("builds of the program", missing);
 const runtime = await findRuntime();
 
@@ -22,10 +22,12 @@ if (runtime !== undefined) {
     const directory = await Deno.makeTempDir();
     const output = join(directory, "observatory");
     const other = Deno.build.arch === "aarch64" ? "x86_64" : "aarch64";
-    await assert.rejects(
-      buildProgram({ output, target: `${other}-unknown-linux-gnu`, denort: runtime }),
-      new RegExp(`Cannot build for ${other}-unknown-linux-gnu: the runtime is for`),
-    );
+    for (const target of [`${other}-unknown-linux-gnu`, "x86_64-pc-windows-msvc"]) {
+      await assert.rejects(
+        buildProgram({ output, target, denort: runtime }),
+        new RegExp(`Cannot build for ${target}: the runtime is for linux`),
+      );
+    }
     // An empty directory alone can be removed so.
     await Deno.remove(directory);
   });
@@ -41,6 +43,14 @@ Deno.test({
       /^observatory \d+\.\d+\.\d+ \((unknown|[0-9a-f]{7,}(-modified)?), \d{4}-\d\d-\d\d, \w+-\w+, deno \d/,
     );
     await assert.rejects(Deno.stat(join(PROJECT, "core", "build.json")), Deno.errors.NotFound);
+  },
+});
+
+Deno.test({
+  name: "buildProgram: the program is smaller than 100 MB",
+  ignore: noBuild,
+  async fn() {
+    assert((await Deno.stat(path)).size < 100_000_000);
   },
 });
 

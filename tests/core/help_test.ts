@@ -1,8 +1,10 @@
 import assert from "assert";
 import { command, definePlugin, OperationError } from "../../core/plugin.ts";
-import { buildCommandTree } from "../../core/command_tree.ts";
+import { buildCommandTree, findCommand } from "../../core/command_tree.ts";
 import { commandHelp, help, programHelp, TOPICS, usage } from "../../core/help.ts";
 import { EXIT_CODES } from "../../core/errors.ts";
+import { readCommandLine } from "../../core/input.ts";
+import { builtIns } from "../../plugins/mod.ts";
 import { SETTINGS } from "../../core/settings.ts";
 
 const run = () => Promise.resolve({ data: null });
@@ -57,6 +59,11 @@ const OTHER = definePlugin({
 });
 const TREE = buildCommandTree([BACKUP, OTHER]);
 const FROM = { tree: TREE, builtIns: [BACKUP] };
+
+/** The text of a topic. */
+async function topic(name: string): Promise<string> {
+  return (await help([name], FROM)).text ?? "";
+}
 
 function helpOf(name: string): string {
   const entry = TREE.byName.get(name);
@@ -138,30 +145,30 @@ Deno.test("programHelp: lists examples, commands, other plugins' commands, topic
   assert.doesNotMatch(programHelp(buildCommandTree([BACKUP]), [BACKUP]), /Plugin commands/);
 });
 
-Deno.test("help: without words it is the program's, with a command's name that command's", () => {
-  assert.equal(help([], FROM).text, programHelp(TREE, [BACKUP]));
-  assert.equal(help(["help"], FROM).text, programHelp(TREE, [BACKUP]));
-  assert.equal(help(["version"], FROM).text, programHelp(TREE, [BACKUP]));
-  assert.equal(help(["backup"], FROM).text, helpOf("backup"));
-  assert.equal(help(["backup", "list"], FROM).text, helpOf("backup list"));
-  assert.equal(help(["save"], FROM).text, helpOf("backup"));
+Deno.test("help: without words it is the program's, with a command's name that command's", async () => {
+  assert.equal((await help([], FROM)).text, programHelp(TREE, [BACKUP]));
+  assert.equal((await help(["help"], FROM)).text, programHelp(TREE, [BACKUP]));
+  assert.equal((await help(["version"], FROM)).text, programHelp(TREE, [BACKUP]));
+  assert.equal((await help(["backup"], FROM)).text, helpOf("backup"));
+  assert.equal((await help(["backup", "list"], FROM)).text, helpOf("backup list"));
+  assert.equal((await help(["save"], FROM)).text, helpOf("backup"));
 });
 
-Deno.test("help: the data for programs is the same text", () => {
-  const { data, text } = help(["backup"], FROM);
+Deno.test("help: the data for programs is the same text", async () => {
+  const { data, text } = await help(["backup"], FROM);
   assert.deepEqual(data, { text });
 });
 
-Deno.test("help: the topic exit-codes is the table of all codes", () => {
-  const { text = "" } = help(["exit-codes"], FROM);
+Deno.test("help: the topic exit-codes is the table of all codes", async () => {
+  const text = await topic("exit-codes");
   for (const { code, meaning } of EXIT_CODES) {
     assert(text.split("\n").some((line) => line.startsWith(`${code} `) && line.endsWith(meaning)));
   }
 });
 
-Deno.test("help: the topic environment names every setting with its default", () => {
+Deno.test("help: the topic environment names every setting with its default", async () => {
   // Each setting is told on lines of its own, of which the first begins with its name.
-  const told = (help(["environment"], FROM).text ?? "").split(/\n(?=\S)/);
+  const told = (await topic("environment")).split(/\n(?=\S)/);
   for (const { name, default: value } of SETTINGS) {
     const lines = told.find((lines) => lines.startsWith(`${name} `));
     assert(lines !== undefined, name);
@@ -170,8 +177,8 @@ Deno.test("help: the topic environment names every setting with its default", ()
   }
 });
 
-Deno.test("help: the topic environment names libpq's names and the variables of flags, too", () => {
-  const text = help(["environment"], FROM).text ?? "";
+Deno.test("help: the topic environment names libpq's names and the variables of flags, too", async () => {
+  const text = await topic("environment");
   for (
     const name of [
       "PGHOST",
@@ -184,16 +191,17 @@ Deno.test("help: the topic environment names libpq's names and the variables of 
   ) assert.match(text, new RegExp(`\\b${name}\\b`));
 });
 
-Deno.test("help: what is neither a command nor a topic is a usage error with a suggestion", () => {
+Deno.test("help: what is neither a command nor a topic is a usage error with a suggestion", async () => {
   const hints: [string[], string | RegExp][] = [
     [["backpu"], "Did you mean `observatory backup`?"],
     [["exit-code"], "Did you mean `observatory help exit-codes`?"],
     [["enviroment"], "Did you mean `observatory help environment`?"],
+    [["licences"], "Did you mean `observatory help licenses`?"],
     [["constructor"], /observatory help/],
     [["toString"], /observatory help/],
   ];
   for (const [words, hint] of hints) {
-    assert.throws(() => help(words, FROM), (error) => {
+    await assert.rejects(help(words, FROM), (error) => {
       assert(error instanceof OperationError);
       assert.equal(error.kind, "usage");
       assert.match(
@@ -205,11 +213,39 @@ Deno.test("help: what is neither a command nor a topic is a usage error with a s
   }
 });
 
-Deno.test("help: every topic has a summary and a text that ends with a line end", () => {
-  for (const [name, { summary, text }] of Object.entries(TOPICS)) {
+Deno.test("help: every topic has a summary, and a text that ends with a line end", async () => {
+  for (const [name, summary] of Object.entries(TOPICS)) {
     assert.match(summary, /^[A-Z].*[^.]$/, name);
-    assert.match(text(), /\S\n$/, name);
+    const text = await topic(name);
+    assert.match(text, /\S\n$/, name);
+    assert.doesNotMatch(text, / $/m, name);
+    for (const line of text.split("\n")) assert(line.length <= 100, line);
   }
+});
+
+Deno.test("help: no topic is called as a built-in command is, which help would not find then", () => {
+  const names = [...buildCommandTree(builtIns).byName.keys(), "help", "version"];
+  assert.deepEqual(Object.keys(TOPICS).filter((name) => names.includes(name)), []);
+});
+
+Deno.test("help: what the topics tell to type is what there is", async () => {
+  const tree = buildCommandTree(builtIns);
+  const lines = (await Promise.all(Object.keys(TOPICS).map(topic))).join("\n")
+    .matchAll(/(?:^ {2}|`)(observatory [^`]*?)(?:`|$| {2,})/gm);
+  let count = 0;
+  for (const [, line = ""] of lines) {
+    const [, ...words] = line.split(" ");
+    if (["help", "--version"].includes(words[0] ?? "")) continue;
+    const { entry, words: rest } = findCommand(tree, words);
+    try {
+      readCommandLine(rest, { entry, env: {} }).input();
+    } catch (error) {
+      // In a sentence a line may be named without its argument.
+      assert.match(String(error), /The argument \w+ is missing$/, line);
+    }
+    count++;
+  }
+  assert(count > 20);
 });
 
 Deno.test("commandHelp: long texts are broken between words and keep their place", () => {
@@ -246,7 +282,5 @@ Deno.test("help: no line ends with spaces", () => {
     programHelp(TREE, [BACKUP]),
     ...TREE.entries.map((entry) => commandHelp(entry, TREE)),
   ];
-  for (const text of [...texts, ...Object.values(TOPICS).map((topic) => topic.text())]) {
-    assert.doesNotMatch(text, / $/m);
-  }
+  for (const text of texts) assert.doesNotMatch(text, / $/m);
 });
