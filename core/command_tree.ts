@@ -1,5 +1,5 @@
 /** The commands of all plugins under their full paths: looked up, or suggested. */
-import { type Command, OperationError, type Plugin } from "./plugin.ts";
+import { type Command, type Flags, OperationError, type Plugin } from "./plugin.ts";
 import { CONNECTION_FLAGS, GLOBAL_FLAGS } from "./global_flags.ts";
 import { shown } from "./shown.ts";
 import { suggest } from "./suggest.ts";
@@ -52,7 +52,8 @@ export function buildCommandTree(plugins: readonly Plugin[]): CommandTree {
   return { entries, byName };
 }
 
-const LEADING_FLAGS = { ...GLOBAL_FLAGS, ...CONNECTION_FLAGS };
+/** The flags that may stand before a command's name. */
+export const LEADING_FLAGS: Flags = { ...GLOBAL_FLAGS, ...CONNECTION_FLAGS };
 
 /** Splits a command line into the flags before the command's name, and the rest. */
 export function splitLeadingFlags(words: readonly string[]): { leading: string[]; rest: string[] } {

@@ -26,13 +26,20 @@ export const GLOBAL_FLAGS = {
     repeatable: true,
     placeholder: "DIR",
     help: "Load the plugins of this directory too",
+    completes: "directory",
   },
   "no-plugins": { type: "boolean", help: "Load no plugins of users" },
-  "env-file": { type: "string", placeholder: "FILE", help: "Read this file instead of .env" },
+  "env-file": {
+    type: "string",
+    placeholder: "FILE",
+    help: "Read this file instead of .env",
+    completes: "settings-file",
+  },
   "targets": {
     type: "string",
     placeholder: "FILE",
     help: "Work on one target of this file, see `observatory help targets`",
+    completes: "file",
   },
   "target-index": {
     type: "string",

@@ -31,6 +31,8 @@ export interface LoadOptions {
   readonly limits: GuestLimits;
   /** Files that no plugin reads, whatever it declares. */
   readonly hidden: readonly string[];
+  /** Whether those that would have to be asked what they declare are left out. */
+  readonly rememberedOnly?: boolean;
   readonly debug: (line: string) => void;
   /** Told when a plugin that was ended goes on taking memory. */
   readonly runaway: (error: Error) => void;
@@ -224,6 +226,7 @@ async function declarationOf(
   const known = unchangedHash(found, { cache, trust });
   const remembered = known && rememberedDeclaration(cache.recall("declaration", known));
   if (known && remembered) return { hash: known, declaration: remembered };
+  if (options.rememberedOnly === true) throw new OperationError("It was not loaded yet");
   const prepared = await preparePlugin(found, options);
   const { hash } = prepared;
   for (const warning of prepared.warnings) options.debug(warning);

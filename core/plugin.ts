@@ -44,10 +44,29 @@ export interface Flag {
   readonly path?: PathUse;
   /** That the value is the address of a host that is reached; likewise for `permissions.net`. */
   readonly url?: boolean;
+  /** What shells offer for the value, where neither `choices` nor `path` tells it. */
+  readonly completes?: Completion;
 }
 
 /** What is done at a path. */
 export type PathUse = "read" | "write";
+
+/**
+ * What a shell offers for a value while it is typed: what this machine has of that kind, found
+ * without the database. `dump` is every `backup`, and the dumps without a manifest; `environment` and
+ * `seed` are what SEEDS_DIR has; `file` and `directory` are any.
+ */
+export type Completion =
+  | "backup"
+  | "dump"
+  | "migration"
+  | "script"
+  | "seed"
+  | "environment"
+  | "data-file"
+  | "settings-file"
+  | "file"
+  | "directory";
 
 /** Declares one positional argument of a command; the order of keys is the order on the command line. */
 export interface Argument {
@@ -66,6 +85,8 @@ export interface Argument {
   readonly path?: PathUse;
   /** Whether a value without a slash is no path, but a name that the command itself looks for. */
   readonly named?: boolean;
+  /** As of a flag. */
+  readonly completes?: Completion;
 }
 
 /** Declared flags by name. */
@@ -261,6 +282,32 @@ export interface Plugin {
   readonly commands?: Readonly<Record<string, Command<any, any>>>;
   readonly hooks?: Hooks;
   readonly permissions?: Permissions;
+  /**
+   * What finds the values of a kind. For built-ins alone: while a line is typed, nothing of a user's
+   * plugin runs.
+   */
+  readonly completers?: { readonly [K in Completion]?: Completer };
+}
+
+/**
+ * Finds what a shell offers, in the order to be shown in; fast, and without a database.
+ *
+ * @param flags the flags that stand on the line so far, with their texts
+ * @throws OperationError for what cannot be read: nothing is offered then
+ */
+export type Completer = (
+  ctx: CompletionContext,
+  flags: Readonly<Record<string, readonly string[]>>,
+) => Promise<readonly Candidate[]>;
+
+/** What the values are found by. */
+export type CompletionContext = Pick<Context, "files"> & { readonly config: Pick<Config, "get"> };
+
+/** One value that a shell offers. */
+export interface Candidate {
+  readonly value: string;
+  /** What it is, in a few words. */
+  readonly description?: string;
 }
 
 /**

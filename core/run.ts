@@ -78,6 +78,10 @@ export async function run(
       return await tellVersion(run);
     }
     const plugins = options.plugins ?? builtIns;
+    if (rest[0] === "__complete") {
+      const { answerShell } = await import("./completion/answer.ts");
+      return await answerShell({ run, words: rest.slice(1), builtIns: plugins });
+    }
     const tree = buildCommandTree(plugins);
     if (rest.length === 0 || rest[0] === "help") {
       run.state.command = "help";

@@ -16,6 +16,8 @@ export interface PluginSource {
   readonly builtIns: readonly Plugin[];
   /** The values of `--plugin-dir` and `--no-plugins`. */
   readonly flags: Readonly<Record<string, unknown>>;
+  /** Whether those that would have to be asked what they declare are left out. */
+  readonly rememberedOnly?: boolean;
 }
 
 /**
@@ -52,6 +54,7 @@ async function optionsOf(source: PluginSource): Promise<LoadOptions> {
     owner: parseOwner(configuration.get("PLUGINS_OWNER")),
     limits: limitsOf(host.env),
     hidden: secretFiles(source),
+    rememberedOnly: source.rememberedOnly === true,
     debug: (line) => log.debug(line),
     // A worker that was ended may go on taking memory: then only the process's end stops it.
     runaway: (error) => source.run.abandon(error),

@@ -1,6 +1,7 @@
 /** The list of built-in plugins; each is written with `core/plugin.ts` alone. */
 import type { Plugin } from "../core/plugin.ts";
 import backup from "./backup/mod.ts";
+import completion from "./completion/mod.ts";
 import config from "./config/mod.ts";
 import migrate from "./migrate/mod.ts";
 import plugin from "./plugin/mod.ts";
@@ -21,4 +22,5 @@ export const builtIns: readonly Plugin[] = [
   verify,
   plugin,
   config,
+  completion,
 ];

@@ -59,6 +59,9 @@ export async function makeCodeCache(
     ["config", "--plugin-dir", plugins],
     ["config", "--plugin-dir", plugins],
     ["cached", "--plugin-dir", plugins],
+    // At a TAB nobody wants to wait.
+    ["__complete", "bash", "--", "observatory migrate --to ", "25", ""],
+    ["__complete", "zsh", "--", "--plugin-dir", plugins, "cached", "--"],
   ];
   try {
     const env = { DATABASE_URL: url, NO_COLOR: "1", XDG_CACHE_HOME: join(directory, "cache") };

@@ -82,11 +82,17 @@ export async function startProgram(
   args: readonly string[],
   options: RunOptions = {},
 ): Promise<Run> {
-  const home = await Deno.makeTempDir({ prefix: "observatory-run-" });
   const { command, env } = await programOf(options.kind ?? "sources");
-  const line = options.terminal === true
-    ? terminalLine([...command, ...args])
-    : [...command, ...args];
+  return await startCommand([...command, ...args], { ...options, env: { ...env, ...options.env } });
+}
+
+/** Starts any command likewise. */
+export async function startCommand(
+  command: readonly string[],
+  options: Omit<RunOptions, "kind"> = {},
+): Promise<Run> {
+  const home = await Deno.makeTempDir({ prefix: "observatory-run-" });
+  const line = options.terminal === true ? terminalLine(command) : command;
   const child = new Deno.Command(line[0] ?? "", {
     args: line.slice(1),
     cwd: options.cwd ?? home,
@@ -95,7 +101,6 @@ export async function startProgram(
       PATH: Deno.env.get("PATH") ?? "/usr/bin:/bin",
       HOME: home,
       ...(options.terminal === true ? { TERM: "xterm", SHELL: "/bin/sh" } : {}),
-      ...env,
       ...options.env,
     },
     stdin: "piped",

@@ -1,6 +1,6 @@
 /** What a plugin declares, as data: the plugin without its functions. */
 
-import type { Argument, Command, Flag, Permissions, Plugin } from "../plugin.ts";
+import type { Argument, Command, Completion, Flag, Permissions, Plugin } from "../plugin.ts";
 import { blame } from "./blame.ts";
 import { valuesProblem } from "./declared_values.ts";
 import {
@@ -65,6 +65,19 @@ const prose = text(1 << 18);
 const choices = listOf(text(), 10_000);
 const paths = listOf(text(), 1000);
 
+const completes = oneOf(
+  "backup",
+  "dump",
+  "migration",
+  "script",
+  "seed",
+  "environment",
+  "data-file",
+  "settings-file",
+  "file",
+  "directory",
+) satisfies Check<Completion>;
+
 const flag = object({ type: oneOf("string", "number", "boolean"), help: prose }, {
   default: either(either(text(), boolean), number),
   short: matching(/^[A-Za-z]$/, "one letter"),
@@ -76,6 +89,7 @@ const flag = object({ type: oneOf("string", "number", "boolean"), help: prose },
   placeholder: text(),
   path: oneOf("read", "write"),
   url: boolean,
+  completes,
 }) satisfies Check<Flag>;
 
 const argument = object({ help: prose }, {
@@ -86,6 +100,7 @@ const argument = object({ help: prose }, {
   verbatim: boolean,
   path: oneOf("read", "write"),
   named: boolean,
+  completes,
 }) satisfies Check<Argument>;
 
 const commandFields = {

@@ -13,6 +13,7 @@ const DIRECTORY = {
   placeholder: "DIR",
   help: "The directory instead of BACKUPS_DIR",
   path: "read",
+  completes: "directory",
 } as const satisfies Flag;
 
 const ENDPOINT = {
@@ -91,6 +92,7 @@ const show = command({
       required: true,
       path: "read",
       named: true,
+      completes: "backup",
     },
   },
   flags: { "database": TARGET, "where": WHERE, "output-dir": DIRECTORY, "endpoint-url": ENDPOINT },

@@ -62,6 +62,7 @@ export const backup = command({
       placeholder: "DIRECTORY",
       help: "Where it is written; by default BACKUPS_DIR",
       path: "write",
+      completes: "directory",
     },
     "s3-upload": { type: "boolean", help: "Upload it to S3_BACKUP_BUCKET as well" },
     "s3-only": { type: "boolean", help: "Upload it, and keep nothing on this machine" },

@@ -8,4 +8,8 @@ export default definePlugin({
   api: 1,
   summary: "Backups that are whole or do not exist",
   commands: { "backup": backup, ...catalogueCommands },
+  completers: {
+    backup: async (...asked) => await (await import("./complete.ts")).backups(...asked),
+    dump: async (...asked) => await (await import("./complete.ts")).dumps(...asked),
+  },
 });

@@ -9,6 +9,7 @@ export const DIRECTORY_FLAG = {
     placeholder: "DIRECTORY",
     help: "Where the migration files are; by default MIGRATIONS_DIR",
     path: "read",
+    completes: "directory",
   },
 } as const satisfies Flags;
 

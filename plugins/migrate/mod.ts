@@ -24,7 +24,12 @@ const migrate = command({
   database: "server",
   dryRun: true,
   flags: {
-    "to": { type: "string", placeholder: "VERSION", help: "The last version to apply" },
+    "to": {
+      type: "string",
+      placeholder: "VERSION",
+      help: "The last version to apply",
+      completes: "migration",
+    },
     ...DIRECTORY_FLAG,
     ...IGNORE_MISSING_FLAG,
     "strict": {
@@ -116,6 +121,7 @@ const rollback = command({
       type: "string",
       placeholder: "VERSION",
       help: "Take back everything above this version; 0 means all",
+      completes: "migration",
     },
     ...DIRECTORY_FLAG,
     ...IGNORE_MISSING_FLAG,
@@ -192,7 +198,9 @@ const resolve = command({
   ],
   effect: "write",
   dryRun: true,
-  args: { "version": { help: "The migration's version", required: true } },
+  args: {
+    "version": { help: "The migration's version", required: true, completes: "migration" },
+  },
   flags: {
     "applied": { type: "boolean", help: "Record it as applied, with its file as it is now" },
     "unapplied": { type: "boolean", help: "Remove its record" },
@@ -236,6 +244,7 @@ const repair = command({
       repeatable: true,
       placeholder: "VERSION",
       help: "Accept this version's file however it has changed",
+      completes: "migration",
     },
     ...DIRECTORY_FLAG,
     ...LOCK_FLAGS,
@@ -266,7 +275,13 @@ const baseline = command({
   ],
   effect: "write",
   dryRun: true,
-  args: { "version": { help: "The last version that the schema holds", required: true } },
+  args: {
+    "version": {
+      help: "The last version that the schema holds",
+      required: true,
+      completes: "migration",
+    },
+  },
   flags: { ...DIRECTORY_FLAG, ...LOCK_FLAGS },
   async run(context, { args, flags }) {
     const [{ baseline }, { versionOf }] = await Promise.all([
@@ -295,5 +310,8 @@ export default definePlugin({
     "migrate resolve": resolve,
     "migrate repair": repair,
     "migrate baseline": baseline,
+  },
+  completers: {
+    migration: async (...asked) => await (await import("./complete.ts")).migrations(...asked),
   },
 });

@@ -1,5 +1,5 @@
 /** What the directories hold, read while the connection is being opened. */
-import type { Context } from "../../core/plugin.ts";
+import type { CompletionContext, Context } from "../../core/plugin.ts";
 import { checksumOfLarge, type Contents, isLarge, readContents } from "./contents.ts";
 import { listMigrationFiles, type MigrationFiles } from "./files.ts";
 
@@ -10,7 +10,10 @@ export interface Source {
 }
 
 /** The directories given, or else the configured one. */
-export function directoriesOf({ config }: Context, given: readonly string[]): readonly string[] {
+export function directoriesOf(
+  { config }: Pick<CompletionContext, "config">,
+  given: readonly string[],
+): readonly string[] {
   return given.length > 0 ? given : [config.get("MIGRATIONS_DIR") ?? "migrations"];
 }
 

@@ -6,6 +6,7 @@ const DIRECTORY = {
   placeholder: "DIR",
   help: "The plugin directory; by default PLUGINS_DIR, else ./plugins",
   path: "write",
+  completes: "directory",
 } as const satisfies Flag;
 
 const list = command({
@@ -100,7 +101,7 @@ const run = command({
   summary: "Run a command of a plugin, also when its name is taken",
   description: "The command's own flags follow its name; --help after it shows them.",
   examples: [
-    { line: "observatory plugin run vacuum vacuum traces", note: "run a command" },
+    { line: "observatory plugin run vacuum vacuum --limit 3", note: "run a command" },
     { line: "observatory plugin run vacuum vacuum --help", note: "show its flags" },
   ],
   effect: "write",

@@ -10,4 +10,8 @@ export default definePlugin({
   api: 1,
   summary: "Run SQL by hand",
   commands: { "exec": exec, "sql": sql, "shell": shell, "script": script },
+  completers: {
+    "script": async (...asked) => await (await import("./complete.ts")).scripts(...asked),
+    "data-file": async (...asked) => await (await import("./complete.ts")).dataFiles(...asked),
+  },
 });

@@ -1,5 +1,6 @@
 /** `shell -c PATH` and `script`: a script of `SCRIPTS_DIR`, told from SQL and run with the connection. */
 import {
+  type CompletionContext,
   type Context,
   type FileFacts,
   OperationError,
@@ -40,7 +41,7 @@ async function isFile(ctx: Context, path: string): Promise<boolean> {
 }
 
 /** The directory of the user's scripts. */
-export function scriptsDirectory({ config }: Context): string {
+export function scriptsDirectory({ config }: Pick<CompletionContext, "config">): string {
   return config.get("SCRIPTS_DIR") ?? "./scripts";
 }
 

@@ -17,8 +17,8 @@ export const script = command({
   effect: "write",
   program: "script",
   args: {
-    "name": { help: "The script's name; without one they are listed" },
-    "args": { help: "Its arguments", repeatable: true },
+    "name": { help: "The script's name; without one they are listed", completes: "script" },
+    "args": { help: "Its arguments", repeatable: true, completes: "file" },
   },
   async run(context, { args }) {
     const { listScripts, runNamedScript } = await import("./scripts.ts");

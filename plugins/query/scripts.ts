@@ -9,7 +9,8 @@ export interface NamedScript {
   readonly args: readonly string[];
 }
 
-interface ScriptFile {
+/** A file in SCRIPTS_DIR. */
+export interface ScriptFile {
   readonly name: string;
   readonly path: string;
   readonly executable: boolean;
@@ -18,7 +19,7 @@ interface ScriptFile {
 /** Lists the scripts that can be run. */
 export async function listScripts(context: Context): Promise<Result> {
   const directory = scriptsDirectory(context);
-  const files = (await filesOf(context, directory)).filter(({ executable }) => executable);
+  const files = (await scriptFiles(context, directory)).filter(({ executable }) => executable);
   const scripts = files.map(({ name, path }) => ({ name, path }));
   const names = scripts.map(({ name }) => name.replace(/\p{Cc}/gu, " "));
   const none = `No executable scripts in SCRIPTS_DIR, which is "${directory}"`;
@@ -47,7 +48,7 @@ export async function runNamedScript(
 
 async function fileNamed(context: Context, name: string): Promise<ScriptFile> {
   const directory = scriptsDirectory(context);
-  const files = await filesOf(context, directory);
+  const files = await scriptFiles(context, directory);
   const exact = files.find((file) => file.name === name);
   if (exact !== undefined) return exact;
   const alike = files.filter((file) => file.name.replace(/\.[^.]+$/, "") === name);
@@ -69,8 +70,11 @@ async function fileNamed(context: Context, name: string): Promise<ScriptFile> {
   );
 }
 
-async function filesOf(context: Context, directory: string): Promise<ScriptFile[]> {
-  const { files } = context;
+/** The files of a directory that may be scripts. */
+export async function scriptFiles(
+  { files }: Pick<Context, "files">,
+  directory: string,
+): Promise<ScriptFile[]> {
   const names = (await files.list(directory))
     .flatMap(({ name, kind }) => kind === "file" && !name.startsWith(".") ? [name] : []);
   return await Promise.all(names.map(async (name) => {

@@ -29,6 +29,7 @@ export const sql = command({
       required: true,
       repeatable: true,
       path: "read",
+      completes: "data-file",
     },
   },
   flags: {

@@ -1,5 +1,10 @@
 /** The files of `sql`: where they are found, and what psql must not be given. */
-import { type ClientTool, type Context, OperationError } from "../../core/plugin.ts";
+import {
+  type ClientTool,
+  type CompletionContext,
+  type Context,
+  OperationError,
+} from "../../core/plugin.ts";
 import { knowsRestrict } from "../sql/restrict.ts";
 import { outdatedError } from "./psql.ts";
 
@@ -41,7 +46,8 @@ export async function findFiles(ctx: Context, names: readonly string[]): Promise
   return found;
 }
 
-function dataDirectory(ctx: Context): string {
+/** The directory that files are looked for in by their names. */
+export function dataDirectory(ctx: Pick<CompletionContext, "config">): string {
   return (ctx.config.get("DATA_DIR") ?? "./data").replace(/(?<=.)\/+$/, "");
 }
 

@@ -58,6 +58,6 @@ export async function openStore(
 type Surroundings = Pick<Context, "files" | "config" | "log" | "signal">;
 
 /** The directory where backups are kept when no other one is asked for. */
-export function directoryOf(config: Context["config"]): string {
+export function directoryOf(config: Pick<Context["config"], "get">): string {
   return config.get("BACKUPS_DIR") ?? "./backups";
 }

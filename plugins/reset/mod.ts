@@ -30,6 +30,7 @@ const reset = command({
       type: "string",
       placeholder: "NAME",
       help: "The environment whose seeds are loaded; by default ENVIRONMENT",
+      completes: "environment",
     },
     "lock-wait": {
       type: "number",

@@ -64,6 +64,7 @@ const flags = {
     placeholder: "DIR",
     help: "The directory instead of BACKUPS_DIR",
     path: "read",
+    completes: "directory",
   },
   "database": {
     type: "string",
@@ -135,6 +136,7 @@ export const restore = command({
       help: "The backup: a file, a directory, a key in the bucket, a backup's name, or latest",
       path: "read",
       named: true,
+      completes: "dump",
     },
   },
   flags,

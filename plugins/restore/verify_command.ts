@@ -52,6 +52,7 @@ export const verify = command({
       required: true,
       path: "read",
       named: true,
+      completes: "backup",
     },
   },
   flags: {
@@ -98,6 +99,7 @@ export const verify = command({
       placeholder: "DIR",
       help: "The directory instead of BACKUPS_DIR",
       path: "read",
+      completes: "directory",
     },
     "endpoint-url": {
       type: "string",

@@ -1,5 +1,10 @@
 /** The seed files of an environment, in the order in which they are loaded. */
-import { type Context, type FileEntry, OperationError } from "../../core/plugin.ts";
+import {
+  type CompletionContext,
+  type Context,
+  type FileEntry,
+  OperationError,
+} from "../../core/plugin.ts";
 import { compareBytes, kindOfName, type SeedType } from "./names.ts";
 import { matcherOf } from "./pattern.ts";
 
@@ -95,6 +100,14 @@ export async function listSeedFiles(
     withoutFolder(context, { environment, folders, directory });
   }
   return only.length === 0 ? files : chosen(files, only);
+}
+
+/** The directory of the seeds. */
+export function seedsDirectory(
+  { config }: Pick<CompletionContext, "config">,
+  given: string | undefined,
+): string {
+  return given ?? config.get("SEEDS_DIR") ?? "./seeds";
 }
 
 /** A directory's name as messages show it: without `./` before it and slashes after it. */

@@ -6,12 +6,14 @@ const PLACE_FLAGS = {
     type: "string",
     placeholder: "NAME",
     help: "The environment whose seeds are loaded beside base; by default ENVIRONMENT",
+    completes: "environment",
   },
   "dir": {
     type: "string",
     placeholder: "DIRECTORY",
     help: "The directory of the seeds; by default SEEDS_DIR",
     path: "read",
+    completes: "directory",
   },
 } as const satisfies Flags;
 
@@ -51,6 +53,7 @@ const seed = command({
       repeatable: true,
       placeholder: "PATTERN",
       help: "Only files whose name, or path in the seeds directory, matches; * and ? may be used",
+      completes: "seed",
     },
     "rerun": { type: "boolean", help: "Load files again that have not changed" },
     // As with migrate: longer than most runs, shorter than the patience of most schedulers.
@@ -104,4 +107,8 @@ export default definePlugin({
   api: 1,
   summary: "Seed data, each file loaded once and again when it has changed",
   commands: { "seed": seed, "seed status": status },
+  completers: {
+    seed: async (...asked) => await (await import("./complete.ts")).seeds(...asked),
+    environment: async (...asked) => await (await import("./complete.ts")).environments(...asked),
+  },
 });

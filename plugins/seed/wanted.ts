@@ -1,6 +1,12 @@
 /** The files that a command is about, and whether they are to be loaded. */
 import { type Context, OperationError } from "../../core/plugin.ts";
-import { type Environment, environmentOf, listSeedFiles, type SeedFile } from "./files.ts";
+import {
+  type Environment,
+  environmentOf,
+  listSeedFiles,
+  type SeedFile,
+  seedsDirectory,
+} from "./files.ts";
 import type { Ledger } from "./ledger.ts";
 import { checksumOf } from "./source.ts";
 
@@ -23,7 +29,7 @@ export async function wantedFiles(
     readonly only: readonly string[];
   },
 ): Promise<Wanted> {
-  const directory = options.directory ?? context.config.get("SEEDS_DIR") ?? "./seeds";
+  const directory = seedsDirectory(context, options.directory);
   const environment = environmentOf(context, options.environment);
   const files = await listSeedFiles(context, { directory, environment, only: options.only });
   return { files, directory, environment };

@@ -184,7 +184,12 @@ Deno.test("sandbox messages: a declaration is data, the same when remembered", (
     JSON.stringify({
       ...PLUGIN,
       commands: {
-        "do it": { ...COMMAND, plan: "function", flags: { n: { type: "number", help: "N" } } },
+        "do it": {
+          ...COMMAND,
+          plan: "function",
+          flags: { n: { type: "number", help: "N" } },
+          args: { from: { help: "F", completes: "backup" } },
+        },
       },
       hooks: { "after:backup": "function", "always:*": "function" },
       permissions: { net: ["example.com", "[::1]:80"], run: ["git"] },
@@ -193,6 +198,7 @@ Deno.test("sandbox messages: a declaration is data, the same when remembered", (
   );
   assert.deepEqual(declaration.hooks, ["after:backup", "always:*"]);
   assert.equal(declaration.commands["do it"]?.plans, true);
+  assert.equal(declaration.commands["do it"]?.args?.["from"]?.completes, "backup");
   assert.deepEqual(rememberedDeclaration(JSON.parse(JSON.stringify(declaration))), declaration);
   assert.equal(rememberedDeclaration({ ...declaration, api: 2 }), undefined);
   assert.equal(rememberedDeclaration({ ...declaration, hooks: "all" }), undefined);
@@ -216,6 +222,16 @@ Deno.test("sandbox messages: what is wrong with a declaration is told, with its 
       { ...PLUGIN, commands: { x: { ...COMMAND, run: "undefined" } } },
       "plugin_invalid",
       /"x": run: function/,
+    ],
+    [
+      { ...PLUGIN, completers: { backup: "function" } },
+      "plugin_invalid",
+      /no property "completers"/,
+    ],
+    [
+      { ...PLUGIN, commands: { x: { ...COMMAND, args: { a: { help: "", completes: "town" } } } } },
+      "plugin_invalid",
+      /"a": completes: backup or dump/,
     ],
     [{ ...PLUGIN, commands: { "--x": COMMAND } }, "plugin_invalid", /a path of words/],
     [{ ...PLUGIN, commands: { x: null } }, "plugin_invalid", /commands: "x": an object/],
