@@ -13,15 +13,24 @@ function words(line: string): string[] {
   );
 }
 
+/** The program's own part of a line: without what is set for it, and what its output is for. */
+function callIn(line: string): string {
+  return line.replace(/^(\w+=\S* )+/, "").replace(/^source <\((.*)\)$/, "$1")
+    .replace(/ [>|] .*$/, "");
+}
+
 for (const { path, command } of TREE.entries) {
   Deno.test(`observatory ${path}: has examples, each a line that its command accepts`, () => {
     assert(command.examples.length > 0);
     for (const { line, note } of command.examples) {
-      const [name, ...args] = words(line.replace(/^(\w+=\S* )+/, ""));
+      const [name, ...args] = words(callIn(line));
       assert.equal(name, "observatory", line);
       const found = findCommand(TREE, args);
       assert.equal(found.entry.path, path, line);
-      readCommandLine(found.words, { entry: found.entry, env: {} }).input();
+      // What stands behind a plugin's command is the plugin's to accept.
+      if (path !== "plugin run") {
+        readCommandLine(found.words, { entry: found.entry, env: {} }).input();
+      }
       assert.match(note, /^\S.*[^.]$/, line);
     }
   });
@@ -102,4 +111,24 @@ forEachKind("a wrong command line: tells all its problems at once, exit 2", asyn
     '[ERROR] Unexpected argument "extra"',
     "Hint: Run `observatory migrate --help` for its flags and examples",
   ]);
+});
+
+forEachKind("help licenses: tells of all that is in the program", async (kind) => {
+  const { code, stdout, stderr } = await runProgram(["help", "licenses"], { kind });
+  assert.deepEqual([code, stderr], [0, ""]);
+  assert.match(stdout, /^observatory is licensed under the Apache License, Version 2\.0/);
+  if (kind === "sources") return assert.match(stdout, /`deno task licenses`/);
+  // The runtime; packages of every pack, what they depend on, and what is left to the runtime.
+  const parts = [
+    ...["Deno's runtime", "V8", "acorn", "amaro", "dotenv", "age-encryption", "@noble/ciphers"],
+    ...["@aws-sdk/client-s3", "@smithy/core", "bowser"],
+  ];
+  for (const part of parts) assert.match(stdout, new RegExp(`^ *${part}[ :(]`, "m"), part);
+  // And nothing that only the build and the tests take.
+  assert.doesNotMatch(stdout, /^ +(typescript|pg|ajv|fast-check|fauxqs) \d/m);
+  // Texts, each once.
+  for (const text of ["Apache License\n +Version 2.0", "Permission is hereby granted", "Redistribution and use"]) {
+    assert.match(stdout, new RegExp(text));
+  }
+  assert.equal(stdout.match(/APPENDIX: How to apply the Apache License/g)?.length! < 10, true);
 });
