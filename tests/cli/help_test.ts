@@ -127,7 +127,13 @@ forEachKind("help licenses: tells of all that is in the program", async (kind) =
   // And nothing that only the build and the tests take.
   assert.doesNotMatch(stdout, /^ +(typescript|pg|ajv|fast-check|fauxqs) \d/m);
   // Texts, each once.
-  for (const text of ["Apache License\n +Version 2.0", "Permission is hereby granted", "Redistribution and use"]) {
+  for (
+    const text of [
+      "Apache License\n +Version 2.0",
+      "Permission is hereby granted",
+      "Redistribution and use",
+    ]
+  ) {
     assert.match(stdout, new RegExp(text));
   }
   assert.equal(stdout.match(/APPENDIX: How to apply the Apache License/g)?.length! < 10, true);
