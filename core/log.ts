@@ -30,6 +30,12 @@ const COLOUR: Readonly<Record<LogLevel, string>> = {
   error: "\x1b[31m",
 };
 
+/** The level that a value of LOG_LEVEL means. */
+export function logLevelOf(value: string | undefined): LogLevel {
+  if (value === "trace") return "debug";
+  return value === "debug" || value === "warn" || value === "error" ? value : "info";
+}
+
 /** How lines are written. */
 export interface LogOptions {
   readonly stream: OutputStream;

@@ -3,7 +3,7 @@ import { OperationError, type Plugin } from "./plugin.ts";
 import type { Host } from "./host.ts";
 import { earlyFlags } from "./early_flags.ts";
 import { type ErrorReport, EXIT_BUG, EXIT_PROBLEMS, reportOf, SignalError } from "./errors.ts";
-import { createLog, type LogLevel, type RunLog } from "./log.ts";
+import { createLog, type LogLevel, logLevelOf, type RunLog } from "./log.ts";
 import { createOutput, type Output } from "./output.ts";
 import { createProgressLine, type ProgressLine } from "./progress.ts";
 import { createRedactor, type Redactor } from "./redact.ts";
@@ -305,7 +305,7 @@ async function runCommand(
   const configuration = await readConfiguration(host, line.flags);
   for (const secret of configuration.secrets()) run.redactor.add(secret);
   for (const name of configuration.publicNames()) run.redactor.addPublicName(name);
-  run.state.level = logLevel(configuration.get("LOG_LEVEL"));
+  run.state.level = logLevelOf(configuration.get("LOG_LEVEL"));
   run.state.target = configuration.target?.name;
   if (configuration.target !== undefined) log.info(configuration.target.notice);
   for (const warning of configuration.warnings) log.warn(warning);
@@ -342,12 +342,4 @@ async function runCommand(
   } finally {
     for (const close of commands.closers) await close();
   }
-}
-
-function logLevel(value: string | undefined): LogLevel {
-  return value === "debug" || value === "warn" || value === "error"
-    ? value
-    : value === "trace"
-    ? "debug"
-    : "info";
 }
