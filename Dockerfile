@@ -64,12 +64,14 @@ RUN set -eu; \
     for major in $MAJORS; do set -- "$@" "postgresql-client-$major"; done; \
     apt-get update; \
     apt-get install --yes --no-install-recommends ca-certificates "$@"; \
+    apt-get clean; \
     rm -rf /var/lib/apt/lists/*
 
 # A user of its own; its group is root's, as where a platform gives any number to the user. Backups
 # are kept in a volume, which takes the owner of this directory when it is new.
 RUN set -eu; \
     useradd --uid 10001 --gid 0 --no-log-init --create-home --home-dir /home/observatory observatory; \
+    chmod 0770 /home/observatory; \
     mkdir -p /app/migrations /app/seeds /app/scripts /app/data /app/plugins; \
     install -d -o 10001 -g 0 -m 2770 /app/backups
 COPY --chmod=0644 deploy/image/defaults.env /etc/observatory/defaults.env

@@ -79,7 +79,7 @@ async function fillUrl(
   const { SOCKET_DIRECTORIES } = await import("./postgres/password_file.ts");
   const port = given.get("port")?.value ?? "5432";
   for (const directory of SOCKET_DIRECTORIES) {
-    if (await input.fileMode(`${directory}/.s.PGSQL.${port}`) === undefined) continue;
+    if (!await isThere(input, `${directory}/.s.PGSQL.${port}`)) continue;
     given.set("host", { value: directory, from: `${from}, which names no host` });
     return;
   }
@@ -132,15 +132,25 @@ async function addCertificates(
   const mode = given.get("sslmode")?.value ?? "prefer";
   if (input.home === undefined || input.fileMode === undefined || mode === "disable") return;
   const directory = `${input.home}/.postgresql`;
-  if (await input.fileMode(directory) === undefined) return;
+  if (!await isThere(input, directory)) return;
   const add = async (name: "sslrootcert" | "sslcert" | "sslkey", file: string) => {
     const path = `${directory}/${file}`;
-    if (given.has(name) || await input.fileMode?.(path) === undefined) return;
+    if (given.has(name) || !await isThere(input, path)) return;
     given.set(name, { value: path, from: directory });
   };
   if (["require", "verify-ca", "verify-full"].includes(mode)) await add("sslrootcert", "root.crt");
   await add("sslcert", "postgresql.crt");
   if (given.get("sslcert")?.from === directory) await add("sslkey", "postgresql.key");
+}
+
+/** Whether a file that nobody named is there; what this user may not look at is not there for it. */
+async function isThere(input: ConfigurationInput, path: string): Promise<boolean> {
+  try {
+    return await input.fileMode?.(path) !== undefined;
+  } catch (error) {
+    if (!(error instanceof OperationError)) throw error;
+    return false;
+  }
 }
 
 interface Passwords {

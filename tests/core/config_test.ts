@@ -30,11 +30,13 @@ function load(machine: Machine): Promise<Configuration> {
     flags: new Map(Object.entries(machine.flags ?? {})),
     env: machine.env ?? {},
     readTextFile: (path) =>
-      machine.unreadable?.includes(path)
+      machine.unreadable?.some((each) => path === each || path.startsWith(`${each}/`))
         ? Promise.reject(new OperationError(`Cannot read "${path}": permission is denied`))
         : Promise.resolve(files[path]),
     fileMode: (path) =>
-      Promise.resolve(machine.modes?.[path] ?? (files[path] === undefined ? undefined : 0o600)),
+      machine.unreadable?.some((each) => path === each || path.startsWith(`${each}/`))
+        ? Promise.reject(new OperationError(`Cannot inspect "${path}": permission is denied`))
+        : Promise.resolve(machine.modes?.[path] ?? (files[path] === undefined ? undefined : 0o600)),
     cwd: "/work",
     home: "/home/me",
     ...(machine.envFile === undefined ? {} : { envFile: machine.envFile }),
@@ -246,6 +248,10 @@ const TARGETS: [what: string, machine: Machine, expected: string][] = [
     dotenv: "DB_PASSWORD=p",
     files: { "/pf": "a:*:*:*:fa\nb:*:*:*:fb" },
   }, "u@(fa)a:5432,(fb)b:5432,(p)c:5432/d"],
+  ["does without a home that this user may not look into", {
+    env: { PGSSLMODE: "require" },
+    unreadable: ["/home/me"],
+  }, "postgres@localhost:5432/llm_observatory"],
   ["ignores a password file that others may read", {
     files: { "/home/me/.pgpass": "*:*:*:*:filed" },
     modes: { "/home/me/.pgpass": 0o644 },
