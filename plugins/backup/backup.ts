@@ -1,26 +1,18 @@
 /** `backup`: the steps from the lock to the manifest, which makes a backup of what was written. */
 import { type Context, OperationError, type Result } from "../../core/plugin.ts";
-import type { Store } from "../repository/store.ts";
-import { type Bucket, openBucket, requireBucket } from "./bucket.ts";
+import { openBucket, requireBucket } from "./bucket.ts";
 import { defaultCompression, requireCompression } from "./compression.ts";
 import { listTables } from "../repository/counts.ts";
 import { readInventory } from "../repository/inventory.ts";
 import { aloneInDatabase } from "./locks.ts";
-import { type Made, makeBackup } from "./make.ts";
+import { makeBackup } from "./make.ts";
+import type { Made } from "./making.ts";
 import type { BackupOptions } from "./options.ts";
+import type { Places } from "./places.ts";
 import { planText, resultOf, skippedResult } from "./result.ts";
 import { resolveSelection } from "./selection.ts";
 import { pruneAfter } from "./prune_after.ts";
 import { foreseenWarnings } from "./warnings.ts";
-
-/** Where a backup goes. */
-export interface Places {
-  /** Undefined when nothing stays on this machine. */
-  readonly directory: { readonly path: string; readonly store: Store } | undefined;
-  readonly bucket: Bucket | undefined;
-  /** Why the bucket that was asked for cannot be reached now, when the backup stays here anyway. */
-  readonly unreachable?: OperationError;
-}
 
 /**
  * Makes a backup.

@@ -3,7 +3,7 @@ import type { Context } from "../../core/plugin.ts";
 import type { StoredFile } from "../repository/manifest.ts";
 import { checkDump } from "./checking.ts";
 import { startDump } from "./dump.ts";
-import type { Prepared } from "./make.ts";
+import type { Prepared } from "./making.ts";
 import { encrypt } from "./write.ts";
 
 /** How large they may be, for an upload: they are never large. */

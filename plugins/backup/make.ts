@@ -1,60 +1,25 @@
 /** A backup is made: snapshot, dump, counts, files, and the manifest at the end. */
 import { hostname } from "node:os";
-import { type ClientTool, type Context, OperationError, type Session } from "../../core/plugin.ts";
+import { type Context, OperationError, type Session } from "../../core/plugin.ts";
 import { type Manifest, MANIFEST_SCHEMA, MANIFEST_SUFFIX } from "../repository/manifest.ts";
 import { sealed } from "../repository/read_manifest.ts";
 import { restoreByHand } from "./by_hand.ts";
-import { type Compression, defaultCompression, requireCompression } from "./compression.ts";
-import { type CountedTable, countRows, listTables } from "../repository/counts.ts";
+import { defaultCompression, requireCompression } from "./compression.ts";
+import { countRows, listTables } from "../repository/counts.ts";
 import { type Inventory, readInventory, readMigrations } from "../repository/inventory.ts";
-import type { BackupOptions } from "./options.ts";
-import type { Places } from "./backup.ts";
+import type { Made, Making, Prepared } from "./making.ts";
+import type { Places } from "./places.ts";
 import { worthTelling } from "../repository/client_messages.ts";
 import { createDumpProgress } from "./progress.ts";
 import { reserve } from "./reservation.ts";
-import { type Resolved, resolveSelection } from "./selection.ts";
+import { resolveSelection } from "./selection.ts";
 import { sessionName } from "./sessions.ts";
 import { type Snapshot, takeSnapshot } from "./snapshot.ts";
 import { manifestText, requireStored } from "./stored.ts";
 import { foreseenWarnings } from "./warnings.ts";
 import { watchLocks } from "./watch.ts";
-import { createWorkspace, type Workspace } from "./workspace.ts";
+import { createWorkspace } from "./workspace.ts";
 import { writeDump, type Written } from "./write.ts";
-
-/** A backup that was made. */
-export interface Made {
-  readonly manifest: Manifest;
-  /** Where it is complete. */
-  readonly locations: readonly string[];
-  /** Why it is not in the bucket, when it is complete on this machine. */
-  readonly uploadFailure: OperationError | undefined;
-}
-
-/** What is to be made, and where. */
-export interface Making {
-  readonly options: BackupOptions;
-  readonly places: Places;
-  /** Aborted when the lock is lost, or the run is to end. */
-  readonly signal: AbortSignal;
-}
-
-/** Everything known before pg_dump is started. */
-export interface Prepared extends Making {
-  readonly id: string;
-  /** What the sessions of this backup are known by in `pg_stat_activity`. */
-  readonly name: string;
-  readonly snapshot: Snapshot;
-  readonly inventory: Inventory;
-  readonly selection: Resolved;
-  /** What is known to be missing, a sentence each. */
-  readonly warnings: readonly string[];
-  readonly tables: readonly CountedTable[];
-  readonly tool: ClientTool;
-  readonly compression: Compression;
-  /** When the snapshot was taken, in milliseconds since 1970. */
-  readonly created: number;
-  readonly workspace: Workspace;
-}
 
 /** Makes a backup; see `backup`. */
 export async function makeBackup(ctx: Context, making: Making): Promise<Made> {

@@ -3,7 +3,7 @@ import { type Context, OperationError } from "../../core/plugin.ts";
 import { automaticPolicy } from "../repository/policy.ts";
 import { pruneStore } from "../repository/prune.ts";
 import type { Store } from "../repository/store.ts";
-import type { Places } from "./backup.ts";
+import type { Places } from "./places.ts";
 
 /** What was removed, and what could not be. */
 export interface PrunedAfter {

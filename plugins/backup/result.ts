@@ -1,11 +1,11 @@
 /** What a backup answers, for programs and for people. */
 import type { ClientTool, Result } from "../../core/plugin.ts";
 import type { Manifest } from "../repository/manifest.ts";
-import type { Places } from "./backup.ts";
+import type { Places } from "./places.ts";
 import type { Compression } from "./compression.ts";
 import type { CountedTable } from "../repository/counts.ts";
 import type { Inventory } from "../repository/inventory.ts";
-import type { Made } from "./make.ts";
+import type { Made } from "./making.ts";
 import type { BackupOptions } from "./options.ts";
 import type { PrunedAfter } from "./prune_after.ts";
 import type { Resolved } from "./selection.ts";

@@ -5,7 +5,7 @@ import { type HashedPart, hashParts, hashWhole, type WholeHash } from "../reposi
 import type { StoredFile } from "../repository/manifest.ts";
 import type { PlainCheck } from "../repository/plain_dump.ts";
 import type { Bucket } from "./bucket.ts";
-import type { Places } from "./backup.ts";
+import type { Places } from "./places.ts";
 import { memoryFor, SILENT_MEMORY, storeInBucket, storeLocally } from "./storing.ts";
 import { type FileUpload, uploadFile } from "./uploading.ts";
 

@@ -6,7 +6,7 @@ import { hashedBefore } from "../repository/hashing.ts";
 import { dumpArguments } from "./call.ts";
 import { checkDump } from "./checking.ts";
 import { type Dump, type DumpCall, startDump } from "./dump.ts";
-import type { Prepared } from "./make.ts";
+import type { Prepared } from "./making.ts";
 import { dumpSuffix } from "./options.ts";
 import type { DumpMessages } from "../repository/client_messages.ts";
 import type { DumpProgress } from "./progress.ts";

@@ -8,7 +8,7 @@ import type { StoredFile } from "../repository/manifest.ts";
 import { createMemberCheck } from "../repository/member.ts";
 import { dumpArguments } from "./call.ts";
 import { startDump } from "./dump.ts";
-import type { Prepared } from "./make.ts";
+import type { Prepared } from "./making.ts";
 import { dumpSuffix } from "./options.ts";
 import type { DumpProgress } from "./progress.ts";
 import { CONTENTS, incomplete, requireWhole } from "./whole_directory.ts";
