@@ -213,7 +213,7 @@ function notFound(candidates: readonly Candidate[], wanted: Wanted): OperationEr
 function hintFor({ major, directory }: Wanted): string {
   const packages = major === undefined
     ? "postgresql-client on Debian, Ubuntu and Alpine"
-    : `postgresql-client-${major} from apt.postgresql.org on Debian and Ubuntu, ` +
+    : `postgresql-client-${major} or newer on Debian and Ubuntu (apt.postgresql.org has all), ` +
       `postgresql${major}-client on Alpine, postgresql${major} from yum.postgresql.org`;
   return `Install the package ${packages}; or ${
     directory === undefined ? "name its directory by PG_BIN_DIR" : "change PG_BIN_DIR"

@@ -132,9 +132,8 @@ Deno.test("clientTool: one that is missing or too old is told with what was foun
     kind: "failed",
     code: "client_tool_missing",
     message: "Cannot find pg_dump on PATH or where packages put it",
-    hint:
-      "Install the package postgresql-client-17 from apt.postgresql.org on Debian and Ubuntu, " +
-      "postgresql17-client on Alpine, postgresql17 from yum.postgresql.org; " +
+    hint: "Install the package postgresql-client-17 or newer on Debian and Ubuntu " +
+      "(apt.postgresql.org has all), postgresql17-client on Alpine, postgresql17 from yum.postgresql.org; " +
       "or name its directory by PG_BIN_DIR",
     details: { name: "pg_dump", major: 17, found: [] },
   });
