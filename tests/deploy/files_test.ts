@@ -1,6 +1,7 @@
 /** The files of `deploy/`, each by its published schema or by the program that will read it. */
 import assert from "assert";
 import { join, relative } from "node:path";
+import { chooseTarget } from "../../core/targets.ts";
 import { PROJECT } from "../../tasks/build.ts";
 import { skipWhenMissing } from "../skip.ts";
 import { linesIn, readLine } from "./command_lines.ts";
@@ -87,6 +88,27 @@ Deno.test("deploy/kubernetes: containers run without root, write to no root, and
     }
   }
   assert.equal(count, 3);
+});
+
+Deno.test("deploy/kubernetes/fleet-job.yaml: has a pod for each of its targets, and each can be read", async () => {
+  const [secret, job] = parseYaml(await readProject("deploy/kubernetes/fleet-job.yaml"));
+  const text = (secret as { stringData: Record<string, string> }).stringData["fleet.txt"] ?? "";
+  const { completions } = (job as { spec: { completions: number } }).spec;
+  const names: string[] = [];
+  for (let index = 0; index < completions; index++) {
+    const { name, warnings } = await chooseTarget({
+      file: "fleet.txt",
+      index: undefined,
+      env: { JOB_COMPLETION_INDEX: String(index) },
+      cwd: "/",
+      readTextFile: () => Promise.resolve(text),
+    });
+    assert.deepEqual(warnings, []);
+    names.push(name);
+  }
+  assert.deepEqual(names, ["orders", "billing", "stock"]);
+  const lines = text.split("\n").filter((line) => /^\s*[^#\s]/.test(line));
+  assert.equal(lines.length, completions);
 });
 
 async function filesUnder(directory: string): Promise<string[]> {
