@@ -5,7 +5,7 @@
 
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { buildFacts } from "./build_facts.ts";
+import { type BuildFacts, buildFacts } from "./build_facts.ts";
 import {
   bundleModules,
   bundleScripts,
@@ -17,6 +17,7 @@ import {
 } from "./bundle.ts";
 import { START_SCRIPT } from "./compiled/script_names.ts";
 import { makeCodeCache } from "./code_cache.ts";
+import { setFileTimes } from "./file_times.ts";
 import { licensesText, packagesOf } from "./licenses.ts";
 import { isNative, programName, requireMachine } from "./machine.ts";
 import { indexOf, type Piece, placePieces, runtimeEndOf } from "./pieces.ts";
@@ -40,6 +41,7 @@ export const BUILDERS: readonly string[] = [
   "tasks/build_facts.ts",
   "tasks/bundle.ts",
   "tasks/code_cache.ts",
+  "tasks/file_times.ts",
   "tasks/licenses.ts",
   "tasks/machine.ts",
   "tasks/pieces.ts",
@@ -138,7 +140,7 @@ export async function buildProgram(options: BuildOptions): Promise<Build> {
   const denort = options.denort ?? Deno.env.get("DENORT_BIN") ?? "";
   if (denort !== "") await requireRuntime(denort, options.target);
   return await withStage(project, async (stage) => {
-    const facts = JSON.stringify(await buildFacts(project, [...SOURCES, ...BUILDERS]));
+    const facts = await buildFacts(project, [...SOURCES, ...BUILDERS]);
     const packs = await packPackages(stage);
     await Deno.mkdir(dirname(path), { recursive: true });
     // Deno refuses to overwrite what it does not take for a program of its own.
@@ -179,8 +181,8 @@ async function withStage<T>(project: string, work: (stage: string) => Promise<T>
 }
 
 interface Making extends BuildOptions {
-  /** The contents of the file of facts. */
-  readonly facts: string;
+  /** What is told by `--version`. */
+  readonly facts: BuildFacts;
   /** The files of packages. */
   readonly packs: readonly Pack[];
   /** The program to be. */
@@ -193,10 +195,11 @@ async function compileModules(
   { facts, packs, made, ...options }: Making,
 ): Promise<string> {
   const bundle = await bundleModules(stage);
-  await Deno.writeTextFile(join(bundle, BUILD_FACTS), facts);
+  await Deno.writeTextFile(join(bundle, BUILD_FACTS), JSON.stringify(facts));
   const licenses = await gatherLicenses(stage, { bundle, packs });
   const include = [BUILD_FACTS, ...await writePieces(bundle, [...packs, pieceOf(licenses)])];
   await compile(options, { bundle, made, entry: "main.js", include });
+  await setFileTimes(made, Date.parse(facts.date));
   return licenses;
 }
 
@@ -208,7 +211,7 @@ async function compileScript(
   const { bundle, scripts } = await bundleScripts(stage);
   const licenses = await gatherLicenses(stage, { bundle, packs });
   const maker = join(stage, "maker");
-  await Deno.writeTextFile(join(bundle, BUILD_FACTS), facts);
+  await Deno.writeTextFile(join(bundle, BUILD_FACTS), JSON.stringify(facts));
   const include = [
     BUILD_FACTS,
     ...scripts.map((name) => `${name}.js`),
@@ -241,6 +244,7 @@ async function compileScript(
   }
   await Deno.writeTextFile(join(bundle, PIECES), indexOf(pieces, end));
   await compile(options, { bundle, made, entry: "main.js", include: [...inside, PIECES] });
+  await setFileTimes(made, Date.parse(facts.date));
   await placePieces(made, { pieces, end });
   return licenses;
 }

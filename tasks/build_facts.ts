@@ -1,5 +1,11 @@
 /** What a program is built from, as git knows it. */
 
+/** The commit, and its date such as 2026-01-31. */
+export interface BuildFacts {
+  readonly commit: string;
+  readonly date: string;
+}
+
 /**
  * The commit that is built and its date, for `--version`; named where there is no repository.
  *
@@ -8,7 +14,7 @@
 export async function buildFacts(
   project: string,
   paths: readonly string[],
-): Promise<{ commit: string; date: string }> {
+): Promise<BuildFacts> {
   const named = Deno.env.get("OBSERVATORY_COMMIT") ?? "";
   const day = Deno.env.get("OBSERVATORY_COMMIT_DATE") || new Date().toISOString().slice(0, 10);
   if (named !== "") return { commit: named.slice(0, 7), date: day };
