@@ -64,9 +64,9 @@ export function notesText(notes: Notes): string {
       "observatory help licenses",
       "```",
     ].join("\n"),
-    `Built from commit ${commit}, by Deno ${deno}: \`deno task release\` in a clone of that commit ` +
-    "makes the same programs. The one for the machine that it was built on holds what V8 has made " +
-    "of its text there, so it is the same byte for byte only by the same runtime on a processor of " +
-    "the same kind.",
+    `Built from commit ${commit}, by Deno ${deno}. \`deno task release\` in a clone of that commit ` +
+    "makes the program of the machine that it is run on byte for byte, given the same Deno, the same " +
+    "runtime (`DENORT_BIN`), a DENO_DIR of the same path, and a processor of the same kind, since " +
+    "V8's code cache is in it. Programs for macOS and Windows also hold the times of downloaded files.",
   ].join("\n\n") + "\n";
 }
