@@ -146,3 +146,42 @@ Deno.test("fleet: a target that cannot be read is one failure among the others",
   assert.match(text, /^ +0 {2}a +0 +\d+s {2}ok$/m);
   assert.match(text, /^ +1 {2}- +2 +\d+s {2}usage or configuration: Cannot read fleet\.txt:2: /m);
 });
+
+Deno.test("fleet: Ctrl-C ends the runs, begins no others, and there is a report for all that", async () => {
+  const { command, env } = await programOf(kinds.at(-1) ?? "sources");
+  // Somebody who takes connections and says nothing.
+  using silent = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const target = (name: string) =>
+    `${name} host=127.0.0.1 port=${silent.addr.port} dbname=${name} user=postgres\n`;
+  await using directory = await directoryWith({
+    "fleet.txt": ["a", "b", "c", "d"].map(target).join(""),
+    "observatory": `#!/bin/sh\nexec ${command.map((word) => `'${word}'`).join(" ")} "$@"\n`,
+  });
+  await Deno.chmod(join(directory.path, "observatory"), 0o755);
+  // A group of its own, as the terminal's foreground has.
+  const fleet = new Deno.Command("setsid", {
+    args: [
+      ...[join(DEPLOY, "fleet/run-fleet.sh"), "-P", "2", "-o", "results", "fleet.txt"],
+      ...["exec", "SELECT 1"],
+    ],
+    cwd: directory.path,
+    env: { ...env, OBSERVATORY: "./observatory" },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const output = fleet.output();
+  const connections = [await silent.accept(), await silent.accept()];
+  Deno.kill(-fleet.pid, "SIGINT");
+  const { code, stdout } = await output;
+  for (const connection of connections) connection.close();
+  const text = new TextDecoder().decode(stdout);
+  assert.equal(code, 1, text);
+  for (const row of [0, 1]) {
+    assert.match(text, new RegExp(`^ +${row} {2}[ab] +130 .*signal 2$`, "m"));
+  }
+  for (const row of [2, 3]) assert.match(text, new RegExp(`^ +${row} {2}- .* not run$`, "m"));
+  const lines = (await Deno.readTextFile(join(directory.path, "results/results.jsonl"))).trim()
+    .split("\n").map((line) => JSON.parse(line).exit);
+  assert.deepEqual(lines, [130, 130, null, null]);
+});
