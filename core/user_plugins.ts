@@ -88,11 +88,15 @@ function secretFiles({ run: { host }, configuration, flags }: PluginSource): str
 /** Commands that make the directory of plugins where it is not there yet. */
 const MAKE_DIRECTORY: ReadonlySet<string> = new Set(["plugin new", "plugin types"]);
 
+/** What each shell runs when it starts, wherever that is: nothing of a plugin is told there. */
+const WITHOUT_PLUGINS: ReadonlySet<string> = new Set(["completion"]);
+
 /** Loads the users' plugins for a command, as {@link loadUserPlugins} does. */
 export async function loadFor(
   { path }: CommandEntry,
   source: PluginSource,
 ): Promise<UserPlugins | undefined> {
+  if (WITHOUT_PLUGINS.has(path)) return undefined;
   try {
     return await loadUserPlugins(source);
   } catch (error) {

@@ -148,6 +148,10 @@ forEachKind(
       const { stdout: json } = await runProgram(["completion", shell, "--json"], { kind });
       assert.deepEqual(JSON.parse(json).data, { shell, script: stdout });
     }
+    // A shell may start anywhere.
+    const elsewhere = { kind, env: { PLUGINS_DIR: "nowhere" } };
+    const started = await runProgram(["completion", "bash"], elsewhere);
+    assert.deepEqual([started.code, started.stderr], [0, ""]);
     const { code, stderr } = await runProgram(["completion", "bsh"], { kind });
     assert.equal(code, 2);
     assert.match(stderr, /"bsh" of SHELL is not one of bash, zsh, fish; did you mean "bash"\?/);
