@@ -30,7 +30,10 @@ Deno.test("files.list: names are sorted by code unit, links are followed, and wh
     for (const name of ["a", "b", "B"]) {
       await Deno.utime(inside(name), 1_700_000_000, modified / 1000);
     }
-    assert.deepEqual(await files.list(directory), [
+    // What is told of an entry may be found out when it is asked for.
+    const told = (await files.list(directory))
+      .map(({ name, kind, size, modified }) => ({ name, kind, size, modified }));
+    assert.deepEqual(told, [
       { name: "B", kind: "file", size: 0, modified },
       { name: "a", kind: "directory", size: 0, modified },
       { name: "b", kind: "file", size: 5, modified },
