@@ -36,6 +36,7 @@ const TEXTS: Readonly<Record<Exclude<TopicName, "licenses">, () => string>> = {
           ? []
           : [[flag.env, withFacts(flag.help, [`default: ${flag.default}`])]]
       ),
+      ["JOB_COMPLETION_INDEX", "Which target of --targets, where --target-index does not say"],
       ["NO_COLOR", "Without colours, when it is not empty"],
       ["FORCE_COLOR", "With colours even where there is no terminal, unless it is 0"],
     ]) +
@@ -45,7 +46,7 @@ const TEXTS: Readonly<Record<Exclude<TopicName, "licenses">, () => string>> = {
     page(
       "A value is looked for in this order, and the first one found counts:",
       [
-        ["1. flags", "--host db1"],
+        ["1. flags", "--host db1, and the line of a file that --targets names"],
         ["2. the environment", "DB_HOST=db1 observatory migrate"],
         ["3. .env", "of the working directory, or the file that --env-file names"],
         ["4. defaults", "/etc/observatory/defaults.env, as the container image has it"],

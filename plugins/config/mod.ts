@@ -13,6 +13,10 @@ export default definePlugin({
         { line: "observatory config", note: "Show all settings" },
         { line: "observatory config --json", note: "The same for programs" },
         { line: "DB_HOST=db1 observatory config", note: "See that the environment wins" },
+        {
+          line: "observatory config --targets fleet.txt --target-index 0",
+          note: "What comes of a line of a file of targets",
+        },
       ],
       effect: "read",
       async run(ctx) {

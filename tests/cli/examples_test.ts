@@ -84,6 +84,9 @@ const SET_UPS: Readonly<Record<string, SetUp>> = {
   "observatory shell --read-only": { typed: "\\q\n" },
   // What is a warning depends on the machine, too.
   "observatory verify --strict --skip rights": { exits: [0, 3] },
+  "observatory config --targets fleet.txt --target-index 0": {
+    before: "echo 'shop postgres://app@db1/shop' > fleet.txt",
+  },
   "observatory plugin new vacuum": { before: "rm -r plugins/*" },
   "observatory plugin new vacuum --js": { before: "rm -r plugins/*" },
   "source <(observatory completion zsh)": {
