@@ -2,7 +2,7 @@
 import { Ajv, type ValidateFunction } from "ajv";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { basename, dirname, join } from "node:path";
-import { parseAllDocuments, type ScalarTag } from "yaml";
+import { type CollectionTag, parseAllDocuments, type ScalarTag, YAMLMap } from "yaml";
 import { PROJECT } from "../../tasks/build.ts";
 import { fetchWheel, type Wheel } from "../../tasks/wheels.ts";
 
@@ -30,13 +30,16 @@ export function readProject(path: string): Promise<string> {
 const TAKEN_BACK = "\0reset";
 const RESET: ScalarTag = { tag: "!reset", resolve: () => TAKEN_BACK };
 
+/** What replaces a value of another file there, instead of being put into it. */
+const OVERRIDE: CollectionTag = { tag: "!override", collection: "map", nodeClass: YAMLMap };
+
 /**
  * Reads the documents of a YAML file; what is taken back is left out.
  *
  * @throws Error with all that is wrong with it
  */
 export function parseYaml(text: string): unknown[] {
-  return parseAllDocuments(text, { customTags: [RESET] }).map((document) => {
+  return parseAllDocuments(text, { customTags: [RESET, OVERRIDE] }).map((document) => {
     const found = [...document.errors, ...document.warnings];
     if (found.length > 0) throw new Error(found.map(String).join("\n"));
     return document.toJS({
