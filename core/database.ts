@@ -47,6 +47,8 @@ export type HeldLocks = ReadonlyMap<string, AbortSignal>;
 export interface SharedDatabaseState {
   /** Whether the server has answered: it is waited for once. */
   answered: boolean;
+  /** Whether a warning has told that no state can be kept. */
+  stateRefused?: boolean;
 }
 
 /** The database of one run. */
@@ -244,7 +246,11 @@ export function createDatabase(options: DatabaseOptions): RunDatabase {
     async stateTable(table) {
       const { makeStateTable } = await import("./state_table.ts");
       const { readOnly } = options;
-      return await makeStateTable(table, { query, readOnly, warn: log.warn });
+      const warn = (message: string) => {
+        shared.stateRefused = true;
+        log.warn(message);
+      };
+      return await makeStateTable(table, { query, readOnly, warn });
     },
     async withLock(lock, work) {
       const id = `${lock.database ?? parameters.database}\0${lock.key}`;

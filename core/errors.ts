@@ -96,6 +96,13 @@ export function reportOf(thrown: unknown): ErrorReport {
   };
 }
 
+/** The report that a run ends with: what fails once a signal has come fails because of it, but a bug stays one. */
+export function finalReport(thrown: unknown, signal: AbortSignal): ErrorReport {
+  const report = reportOf(thrown);
+  if (!signal.aborted || report.kind === "signal" || report.kind === "bug") return report;
+  return reportOf(signal.reason);
+}
+
 function textOf(thrown: unknown): string {
   try {
     return `Something other than an error was thrown: ${String(thrown)}`;

@@ -21,6 +21,12 @@ export const GLOBAL_FLAGS = {
     default: "auto",
     help: "Colours on stderr; auto means on a terminal, unless NO_COLOR is set",
   },
+  "audit-log": {
+    type: "string",
+    env: "AUDIT_LOG",
+    placeholder: "FILE",
+    help: "Add a line to this file before and after whatever writes or destroys",
+  },
   "plugin-dir": {
     type: "string",
     repeatable: true,

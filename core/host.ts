@@ -41,6 +41,7 @@ export interface Host {
   onSignal(handler: (signal: EndingSignal) => void): () => void;
   /** Calls `handler` for a rejection that nobody handles; the returned function stops that. */
   onUnhandled(handler: (error: unknown) => void): () => void;
+  identity(): Promise<HostIdentity>;
   /** Ends the process at once. */
   exit(code: number): never;
   /** The platform, such as `linux-x86_64`, and the runtime's version, for `--version`. */
@@ -56,6 +57,23 @@ export interface HostFiles extends Files {
   readText(path: string): Promise<string | undefined>;
   /** Permission bits of a file (as in `stat`), or undefined when there is none or no such bits. */
   mode(path: string): Promise<number | undefined>;
+  /**
+   * Opens a file for adding lines, each by one call of the system; made where it is missing, for this
+   * user alone.
+   *
+   * @returns adds a line, its end included, before it returns
+   */
+  appending(path: string): Promise<(line: string) => void>;
+}
+
+/** Who runs the program, and where. */
+export interface HostIdentity {
+  /** The operating system's user. */
+  readonly user: string;
+  /** What the machine is called. */
+  readonly hostname: string;
+  /** This process. */
+  readonly pid: number;
 }
 
 /** Other programs. */
@@ -175,6 +193,10 @@ export function systemHost(): Host {
       };
       globalThis.addEventListener("unhandledrejection", listener);
       return () => globalThis.removeEventListener("unhandledrejection", listener);
+    },
+    async identity() {
+      const { identity } = await import("./host/identity.ts");
+      return identity();
     },
     exit: (code) => Deno.exit(code),
     get platform() {

@@ -46,8 +46,8 @@ export interface LogOptions {
   /** Masks secrets; applied to every line. */
   readonly redact: (text: string) => string;
   readonly now: () => number;
-  /** Names the run in JSON lines. */
-  readonly runId: string;
+  /** Names the run in JSON lines; asked for when one is written. */
+  readonly runId: () => string;
   /** The command's path in JSON lines, as soon as it is known. */
   readonly command: () => string | undefined;
   /** Names the target, where this run works on one of many whose lines may be mixed. */
@@ -64,6 +64,8 @@ export interface RunLog extends Log {
    * line of their own as JSON. The level, by default `error`, tells whether they are written.
    */
   note(message: string, level?: LogLevel): void;
+  /** Tells the run's name, which lines of text are without. */
+  runStarts(): void;
   /** How far an operation is, as information; its numbers are members of their own as JSON. */
   progress(message: string, state: Progress): void;
   /** Warnings written so far, for the JSON result. */
@@ -99,6 +101,10 @@ export function createLog(options: LogOptions): RunLog {
       if (RANK[level] < RANK[options.level()]) return;
       options.beforeLine?.();
       options.stream.write(printable(options.redact(message)) + "\n");
+    },
+    runStarts() {
+      if (options.format === "json" || options.level() !== "debug") return;
+      write("debug", `Run ${options.runId()}`);
     },
     progress: (message, { done, total, unit }) => write("info", message, { done, total, unit }),
     redact: (text) => printable(options.redact(text)),
@@ -139,6 +145,6 @@ function jsonLine(
     ...members,
     ...(command === undefined ? {} : { command }),
     ...(target === undefined ? {} : { target }),
-    run_id: options.runId,
+    run_id: options.runId(),
   }) + "\n";
 }

@@ -18,13 +18,15 @@ export interface OutputOptions {
   readonly redact: (text: string) => string;
   /** Names the target, where this run works on one of many. */
   readonly target?: () => string | undefined;
+  /** The run's name; asked for when it is written. */
+  readonly runId: () => string;
   /** Told of what rows look different for than expected; by default nobody is. */
   readonly warn?: (message: string) => void;
 }
 
 /** Makes the output of one run. */
 export function createOutput(options: OutputOptions): Output {
-  const { stdout, json, redact, warn = () => {} } = options;
+  const { stdout, json, redact, runId, warn = () => {} } = options;
   let told = false;
   /** Writes and ends what has been begun of the one object, so that further members may follow. */
   let endRows: (() => string) | undefined;
@@ -34,7 +36,8 @@ export function createOutput(options: OutputOptions): Output {
   }
   function print(members: Record<string, unknown>): void {
     // Strings are masked one by one: a secret such as 5432 must not tear the JSON.
-    const text = JSON.stringify(members, (_key, value) => jsonValue(value, redact));
+    const all = { ...members, run_id: runId() };
+    const text = JSON.stringify(all, (_key, value) => jsonValue(value, redact));
     const begun = endRows?.();
     told = true;
     endRows = undefined;

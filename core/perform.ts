@@ -15,6 +15,7 @@ import type { HeldLocks, SharedDatabaseState } from "./database.ts";
 import type { HostFlagValues } from "./global_flags.ts";
 import type { Caller } from "./call.ts";
 import type { CommandInput } from "./input.ts";
+import type { Attempt, Audit } from "./audit/audit.ts";
 import { pluginState } from "./plugin_state.ts";
 import type { Run } from "./run.ts";
 
@@ -36,6 +37,8 @@ export interface Commands {
   readonly shared: SharedDatabaseState;
   /** What is closed at the end of the run. */
   readonly closers: (() => Promise<void>)[];
+  /** Undefined where nothing is changed. */
+  readonly audit: Audit | undefined;
 }
 
 /** One command with its input. */
@@ -45,8 +48,8 @@ export interface Performed {
   readonly dryRun: boolean;
   /** The words after the command's name, as far as they were typed. */
   readonly words?: readonly string[];
-  /** Whether another command runs it; nobody is asked to confirm it then. */
-  readonly nested?: boolean;
+  /** The command that runs it; nobody is asked to confirm it then. */
+  readonly parent?: string;
   /** How many commands run each other around it. */
   readonly depth?: number;
   /** The locks that are held around it. */
@@ -91,20 +94,48 @@ export async function perform<T>(
     });
   const { context, close } = contextOf(command.effect === "read" || dryRun);
   let streams = false;
+  return await audited(performed, commands.audit, async (attempt) => {
+    try {
+      // 7. What destroys is told, and confirmed.
+      if (command.effect === "destroy") {
+        await tellAndConfirm(performed, { commands, attempt, ...contextOf(true) });
+      }
+      await attempt?.begin();
+      // 8. The operation, between its hooks; rows are part of it.
+      let taken: { readonly value: T } | undefined;
+      const result = await operate(performed, { commands, context }, async (result) => {
+        streams = result.rows !== undefined;
+        if (streams) taken = { value: await take(result) };
+      });
+      const value = taken === undefined ? await take(result) : taken.value;
+      await attempt?.ended(result);
+      return value;
+    } finally {
+      // Rows that are given to another command come from this one's database.
+      if (streams && performed.parent !== undefined) commands.closers.push(close);
+      else await close();
+    }
+  });
+}
+
+/** Does the work of a command that is audited, unless it only reads. */
+async function audited<T>(
+  { entry, input, parent, dryRun }: Performed,
+  audit: Audit | undefined,
+  work: (attempt: Attempt | undefined) => Promise<T>,
+): Promise<T> {
+  if (audit === undefined || dryRun || entry.command.effect === "read") {
+    return await work(undefined);
+  }
+  const attempt = await audit.attempt({ entry, input, parent });
   try {
-    // 7. What destroys is told, and confirmed.
-    if (command.effect === "destroy") await tellAndConfirm(performed, commands, contextOf(true));
-    // 8. The operation, between its hooks; rows are part of it.
-    let taken: { readonly value: T } | undefined;
-    const result = await operate(performed, { commands, context }, async (result) => {
-      streams = result.rows !== undefined;
-      if (streams) taken = { value: await take(result) };
-    });
-    return taken === undefined ? await take(result) : taken.value;
+    return await work(attempt);
+  } catch (error) {
+    await attempt.failed(error);
+    throw error;
   } finally {
-    // Rows that are given to another command come from this one's database.
-    if (streams && performed.nested === true) commands.closers.push(close);
-    else await close();
+    // All of a run at its end: what it has done may have put another database in the place of this one.
+    if (parent === undefined) await audit.flush();
   }
 }
 
@@ -133,20 +164,25 @@ async function callCommand(
   const input = readCommandLine(words, { entry, env }).input();
   const dryRun = input.hostFlags["dry-run"] === true;
   const depth = caller.depth + 1;
-  const nested = { entry, input, dryRun, nested: true, depth, inherited: held };
+  const nested = { entry, input, dryRun, parent: caller.path, depth, inherited: held };
   return await perform(nested, commands, (result) => result);
 }
 
 async function tellAndConfirm(
-  { entry: { command, path }, input, dryRun, words, nested }: Performed,
-  { run }: Commands,
-  { context, close }: { context: Context; close(): Promise<void> },
+  { entry: { command, path }, input, dryRun, words, parent }: Performed,
+  { commands: { run }, attempt, context, close }: {
+    commands: Commands;
+    attempt: Attempt | undefined;
+    context: Context;
+    close(): Promise<void>;
+  },
 ): Promise<void> {
   const { force, confirm }: HostFlagValues = input.hostFlags;
-  const asks = run.host.interactive && nested !== true;
+  const asks = run.host.interactive && parent === undefined;
   try {
     const planned = await command.plan?.(context, input) ?? "";
     const plan: Plan = typeof planned === "string" ? { text: planned } : planned;
+    attempt?.planned(plan);
     // Who is asked must see what the question is about, however quiet the run is.
     const destroys = plan.destroys !== false;
     const level = destroys && asks && force !== true && confirm === undefined ? "error" : "info";

@@ -35,6 +35,8 @@ export interface Flag {
   readonly required?: boolean;
   /** Whether the value is a secret: it is masked wherever text is written. */
   readonly secret?: boolean;
+  /** Whether the value is SQL: the audit tells it without its literals. */
+  readonly sql?: boolean;
   /** What the value is called in the help text; by default the type's name. */
   readonly placeholder?: string;
   /**
@@ -82,6 +84,7 @@ export interface Argument {
    */
   readonly verbatim?: boolean;
   /** As of a flag. */
+  readonly sql?: boolean;
   readonly path?: PathUse;
   /** Whether a value without a slash is no path, but a name that the command itself looks for. */
   readonly named?: boolean;
@@ -158,6 +161,8 @@ export interface Result {
   readonly format?: RowFormat;
   /** What was found wrong while the command itself worked: the exit code is then 3. */
   readonly problems?: readonly string[];
+  /** False when there was nothing to do and nothing was changed: the database's audit then has no row of it. */
+  readonly changed?: boolean;
 }
 
 /** Declares one command. */
@@ -183,6 +188,11 @@ export interface Command<F extends Flags = Flags, A extends Arguments = Argument
    */
   readonly program?: string;
   /**
+   * Whether a role that may only read will do, although the command's effect is another one, as for a
+   * backup: nobody is then told when the role may not keep the audit.
+   */
+  readonly mayOnlyRead?: boolean;
+  /**
    * Tells what a `destroy` command is about to do, on stderr before its confirmation is asked for.
    * Its context is read-only; what it throws stops the command. Under `--dry-run` it is shown too.
    *
@@ -200,6 +210,8 @@ export interface Plan {
   readonly database?: string;
   /** Whether anything that is there is lost, as is assumed; else no confirmation is needed. */
   readonly destroys?: boolean;
+  /** Whether anything is changed, as is assumed; else the command is not audited. */
+  readonly changes?: boolean;
 }
 
 /**

@@ -2,7 +2,14 @@
 import { OperationError, type Plugin } from "./plugin.ts";
 import type { Host } from "./host.ts";
 import { earlyFlags } from "./early_flags.ts";
-import { type ErrorReport, EXIT_BUG, EXIT_PROBLEMS, reportOf, SignalError } from "./errors.ts";
+import {
+  type ErrorReport,
+  EXIT_BUG,
+  EXIT_PROBLEMS,
+  finalReport,
+  reportOf,
+  SignalError,
+} from "./errors.ts";
 import { createLog, type LogLevel, logLevelOf, type RunLog } from "./log.ts";
 import { createOutput, type Output } from "./output.ts";
 import { createProgressLine, type ProgressLine } from "./progress.ts";
@@ -18,6 +25,7 @@ import {
 import type { CommandLine } from "./input.ts";
 import type { UserPlugins } from "./loader.ts";
 import type { Commands } from "./perform.ts";
+import type { Audit } from "./audit/audit.ts";
 
 /** What a test may hand in instead of what the program ships. */
 export interface RunOptions {
@@ -32,6 +40,8 @@ export interface Run {
   readonly progress: ProgressLine;
   readonly redactor: Redactor;
   readonly signal: AbortSignal;
+  /** The run's name, the same in its log, its result and the audit. */
+  readonly id: () => string;
   /** Whether the result is printed as JSON. */
   readonly json: boolean;
   readonly state: {
@@ -41,6 +51,7 @@ export interface Run {
     level: LogLevel;
     /** How many programs have the terminal; INT is theirs then. */
     terminalHeld: number;
+    audit: Audit | undefined;
   };
   /** Ends the process at once with an error: for what no orderly end can stop. */
   abandon(error: unknown): never;
@@ -96,7 +107,8 @@ export async function run(
     let found = tryFindCommand(tree, args);
     if (found === undefined || found.entry.path === "plugin run" || goesOn(found, leading)) {
       user = await loadEarly(run, { args, builtIns: plugins, lenient: false });
-      found = await findUserCommand(user, { found, tree, args });
+      const { findUserCommand } = await import("./user_plugins.ts");
+      found = findUserCommand(user, { found, tree, args });
     }
     const { entry, words } = found;
     run.state.command = entry.path;
@@ -117,7 +129,11 @@ export async function run(
       user: (loaded) => user ??= loaded,
     });
   } catch (error) {
-    return fail(run, endingReport(run, error));
+    const report = finalReport(error, run.signal);
+    // What else went wrong is the signal's doing.
+    const own = reportOf(error);
+    if (own.kind !== report.kind) run.log.debug(own.message);
+    return fail(run, report);
   } finally {
     await user?.close();
     run.progress.clear();
@@ -167,31 +183,6 @@ function goesOn({ entry, words }: FoundCommand, leading: readonly string[]): boo
     Object.keys(entry.command.args ?? {}).length === 0;
 }
 
-/** Finds a command of a user's plugin: by its name, or by `plugin run`. */
-async function findUserCommand(
-  user: UserPlugins | undefined,
-  { found, tree, args }: {
-    readonly found: FoundCommand | undefined;
-    readonly tree: CommandTree;
-    readonly args: readonly string[];
-  },
-): Promise<FoundCommand> {
-  if (found?.entry.path !== "plugin run") {
-    try {
-      return findCommand(user?.tree ?? tree, args);
-    } catch (error) {
-      const { besideBroken } = await import("./user_plugins.ts");
-      throw besideBroken(error, user);
-    }
-  }
-  const { leading, rest } = splitLeadingFlags(found.words);
-  // `plugin run --help` is about `plugin run`.
-  if (rest.length === 0) return found;
-  const { commandOfPlugin } = await import("./user_plugins.ts");
-  const { entry, words } = commandOfPlugin(user, rest);
-  return { entry, words: [...leading, ...words] };
-}
-
 async function tellVersion(run: Run): Promise<number> {
   const { versionResult } = await import("./version.ts");
   run.output.result("version", await versionResult(run.host), run.log.warnings);
@@ -202,7 +193,12 @@ function startRun(args: readonly string[], host: Host, signal: AbortSignal): Run
   const early = earlyFlags(args, host);
   const redactor = createRedactor();
   const redact = (text: string) => redactor.text(text);
-  const state: Run["state"] = { command: undefined, level: early.level ?? "info", terminalHeld: 0 };
+  const state: Run["state"] = {
+    command: undefined,
+    level: early.level ?? "info",
+    terminalHeld: 0,
+    audit: undefined,
+  };
   const target = () => state.target;
   const progress = createProgressLine({
     stream: host.stderr,
@@ -212,6 +208,7 @@ function startRun(args: readonly string[], host: Host, signal: AbortSignal): Run
     report: (text, state) => log.progress(text, state),
   });
   let runId: string | undefined;
+  const id = () => runId ??= crypto.randomUUID();
   const log = createLog({
     stream: host.stderr,
     format: early.logFormat,
@@ -219,9 +216,7 @@ function startRun(args: readonly string[], host: Host, signal: AbortSignal): Run
     colour: early.colour,
     redact,
     now: host.now,
-    get runId() {
-      return runId ??= crypto.randomUUID();
-    },
+    runId: id,
     command: () => state.command,
     target,
     beforeLine: progress.hide,
@@ -229,10 +224,18 @@ function startRun(args: readonly string[], host: Host, signal: AbortSignal): Run
   const run: Run = {
     host,
     log,
-    output: createOutput({ stdout: host.stdout, json: early.json, target, redact, warn: log.warn }),
+    output: createOutput({
+      stdout: host.stdout,
+      json: early.json,
+      target,
+      redact,
+      runId: id,
+      warn: log.warn,
+    }),
     progress,
     redactor,
     signal,
+    id,
     json: early.json,
     state,
     abandon: (error) => host.exit(fail(run, reportOf(error))),
@@ -265,16 +268,9 @@ function listen(run: Run, ending: AbortController): () => void {
   };
 }
 
-/** What fails once a signal has come fails because of it; a bug stays a bug. */
-function endingReport(run: Run, error: unknown): ErrorReport {
-  const report = reportOf(error);
-  if (!run.signal.aborted || report.kind === "signal" || report.kind === "bug") return report;
-  run.log.debug(report.message);
-  return reportOf(run.signal.reason);
-}
-
 function fail(run: Run, report: ErrorReport): number {
   run.progress.clear();
+  run.state.audit?.abandon(report);
   if (report.kind !== "signal") report.message.split("\n").forEach((line) => run.log.error(line));
   // The excerpt and the hint belong to the error line above them, not to the log's format.
   const more = [report.excerpt, report.hint && `Hint: ${report.hint}`].filter((text) => text);
@@ -301,13 +297,14 @@ async function runCommand(
   const { host, log } = run;
   const { command, path } = entry;
   // 4. Configuration, and its secrets to the redactor before a line is written.
-  const { perform, readConfiguration } = await import("./operation.ts");
+  const { createAudit, perform, readConfiguration } = await import("./operation.ts");
   const configuration = await readConfiguration(host, line.flags);
   for (const secret of configuration.secrets()) run.redactor.add(secret);
   for (const name of configuration.publicNames()) run.redactor.addPublicName(name);
   run.state.level = logLevelOf(configuration.get("LOG_LEVEL"));
   run.state.target = configuration.target?.name;
   if (configuration.target !== undefined) log.info(configuration.target.notice);
+  log.runStarts();
   for (const warning of configuration.warnings) log.warn(warning);
   // 5. Flags and arguments, with all their problems at once; `.env` may give values too.
   const { flagVariables, readCommandLine } = await import("./command_line.ts");
@@ -319,6 +316,11 @@ async function runCommand(
   const { judgeBroken, loadFor, pluginsOf, refuseBroken } = await import("./user_plugins.ts");
   const users = user(undefined) ?? user(await loadFor(entry, source));
   if (users !== undefined) judgeBroken(users, entry, run);
+  const shared = { answered: false };
+  if (command.effect !== "read" && !dryRun) {
+    const file = input.hostFlags["audit-log"];
+    run.state.audit = createAudit({ run, configuration, shared, file });
+  }
   const commands: Commands = {
     run,
     tree: users?.tree ?? tree,
@@ -327,8 +329,9 @@ async function runCommand(
     allow: (called) => users && refuseBroken(users, called),
     configuration,
     wait: Math.max(0, input.hostFlags.wait ?? 60),
-    shared: { answered: false },
+    shared,
     closers: [],
+    audit: run.state.audit,
   };
   try {
     // 9. The result, written while the database is still open: its rows may come from there.

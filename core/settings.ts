@@ -106,6 +106,14 @@ export const SETTINGS: readonly Setting[] = [
   },
   { name: "RUST_LOG", summary: "Accepted and ignored" },
   {
+    name: "AUDIT_TABLE",
+    summary: "Whether the database keeps a row of each command that writes or destroys",
+    default: "on",
+    choices: ["on", "off"],
+    spellings: { true: "on", yes: "on", "1": "on", false: "off", no: "off", "0": "off" },
+  },
+  { name: "AUDIT_LOG", summary: "The file that gets a line of each of them", quiet: true },
+  {
     name: "BACKUP_RETENTION_DAYS",
     summary: "How many days backups are kept",
     default: "30",

@@ -9,6 +9,8 @@ export interface StateRun {
   query<R>(sql: string, params?: readonly SqlParameter[]): Promise<QueryResult<R>>;
   readonly readOnly: boolean;
   warn(message: string): void;
+  /** What is done with the rows; by default everything, and in a read-only run only looked at. */
+  readonly rights?: readonly string[];
 }
 
 /** Two runs that make the same thing at once: one of them is told so by these. */
@@ -87,7 +89,7 @@ async function lookAt(
   table: string,
   run: StateRun,
 ): Promise<{ found: ReadonlySet<string>; usable: boolean }> {
-  const rights = run.readOnly ? ["SELECT"] : ["SELECT", "INSERT", "UPDATE", "DELETE"];
+  const { rights = run.readOnly ? ["SELECT"] : ["SELECT", "INSERT", "UPDATE", "DELETE"] } = run;
   const { rows } = await run.query<{ name: string; usable: boolean }>(
     `SELECT a.attname::text AS name,
        pg_catalog.has_schema_privilege(n.oid, 'USAGE')

@@ -67,6 +67,7 @@ export function fakeHost(machine: FakeMachine = {}): FakeHost {
       return () => void handlers.delete(handler);
     },
     onUnhandled: () => () => {},
+    identity: () => Promise.resolve({ user: "tester", hostname: "test-machine", pid: 1 }),
     exit(code) {
       exited.code = code;
       throw new Error(`exit(${code})`);
@@ -95,6 +96,11 @@ function hostFiles(stored: Map<string, Uint8Array>, now: () => number): HostFile
         contents === undefined ? undefined : new TextDecoder().decode(contents),
       );
     },
+    appending: (path) =>
+      Promise.resolve((line) => {
+        const before = new TextDecoder().decode(stored.get(path) ?? new Uint8Array());
+        stored.set(path, bytesOf(before + line));
+      }),
     mode: async (path) => stored.has(path) ? (await files.inspect(path))?.mode : undefined,
   };
 }

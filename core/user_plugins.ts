@@ -1,7 +1,13 @@
 /** When the users' plugins are loaded, and what a run does when one of them is broken. */
 import { resolve } from "node:path";
 import { OperationError, type Plugin, type Plugins, type PluginStatus } from "./plugin.ts";
-import type { CommandEntry } from "./command_tree.ts";
+import {
+  type CommandEntry,
+  type CommandTree,
+  findCommand,
+  type FoundCommand,
+  splitLeadingFlags,
+} from "./command_tree.ts";
 import type { Configuration } from "./config.ts";
 import { DEFAULTS_FILE } from "./config_sources.ts";
 import type { LoadOptions, UserPlugins } from "./loader.ts";
@@ -159,12 +165,40 @@ function isBroken({ status, clashes }: PluginStatus): boolean {
 }
 
 /**
+ * Finds a command of a user's plugin: by its name, or by `plugin run`.
+ *
+ * @param options.found what was found among the built-in ones
+ * @throws OperationError of kind `usage` when there is none
+ */
+export function findUserCommand(
+  user: UserPlugins | undefined,
+  { found, tree, args }: {
+    readonly found: FoundCommand | undefined;
+    readonly tree: CommandTree;
+    readonly args: readonly string[];
+  },
+): FoundCommand {
+  if (found?.entry.path !== "plugin run") {
+    try {
+      return findCommand(user?.tree ?? tree, args);
+    } catch (error) {
+      throw besideBroken(error, user);
+    }
+  }
+  const { leading, rest } = splitLeadingFlags(found.words);
+  // `plugin run --help` is about `plugin run`.
+  if (rest.length === 0) return found;
+  const { entry, words } = commandOfPlugin(user, rest);
+  return { entry, words: [...leading, ...words] };
+}
+
+/**
  * Finds the command of `plugin run PLUGIN COMMAND…`, by which clashing ones are reached too.
  *
  * @param words what follows `plugin run`
  * @throws OperationError of kind `usage` when there is no such plugin or command
  */
-export function commandOfPlugin(
+function commandOfPlugin(
   user: UserPlugins | undefined,
   words: readonly string[],
 ): { entry: CommandEntry; words: readonly string[] } {
@@ -258,7 +292,7 @@ function builtInStatus({ name, summary, commands = {}, hooks = {} }: Plugin): Pl
 }
 
 /** An unknown command may be one of a plugin that cannot be used: then that is told, too. */
-export function besideBroken(error: unknown, user: UserPlugins | undefined): unknown {
+function besideBroken(error: unknown, user: UserPlugins | undefined): unknown {
   const broken = (user?.statuses ?? []).filter(isBroken);
   if (!(error instanceof OperationError) || broken.length === 0) return error;
   const { kind, code, hint, details } = error;

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { ENDING_SIGNALS, type EndingSignal, type Host, systemHost } from "../core/host.ts";
 import { run } from "../core/run.ts";
 import type { ServerAddress } from "../tasks/server.ts";
+import { requireDescribed } from "./schemas.ts";
 import {
   freshDatabase,
   openDatabase,
@@ -127,7 +128,10 @@ function startRun(
     },
   };
   return {
-    ended: run(args, host?.(plain) ?? plain).then((exit) => ({ exit, ...written })),
+    ended: run(args, host?.(plain) ?? plain).then((exit) => {
+      requireDescribed({ args, env: env ?? {}, ...written });
+      return { exit, ...written };
+    }),
     get stderr() {
       return written.stderr;
     },

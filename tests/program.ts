@@ -1,11 +1,13 @@
 /**
  * The program from outside: run from its sources and as one compiled file, in a
- * clean environment, with its streams caught.
+ * clean environment, with its streams caught. What it prints as JSON is held
+ * against the published schemas, whatever the test looks at.
  */
 
 import { join } from "node:path";
 import { PROJECT } from "../tasks/build.ts";
 import { compiledProgram } from "./compiled_program.ts";
+import type { Printed } from "./schemas.ts";
 import { skipWhenMissing } from "./skip.ts";
 
 /** How the program is run: by `deno run`, or compiled. */
@@ -58,7 +60,7 @@ export interface Run {
   /**
    * Waits for its end.
    *
-   * @throws Error with what was written, when its time is up
+   * @throws Error with what was written, when its time is up, or it is not what the schemas say
    */
   result(): Promise<RunResult>;
 }
@@ -107,7 +109,8 @@ export async function startCommand(
     stdout: "piped",
     stderr: "piped",
   }).spawn();
-  const run = follow(child, { home, timeoutMs: options.timeoutMs ?? 60_000 });
+  const given = { args, env: options.env ?? {} };
+  const run = follow(child, { home, timeoutMs: options.timeoutMs ?? 60_000, given });
   if (options.stdin !== undefined) {
     await run.write(options.stdin);
     await run.endInput();
@@ -217,10 +220,21 @@ function terminalLine(command: readonly string[]): string[] {
   return ["script", "--quiet", "--return", "--command", line, "/dev/null"];
 }
 
+/** Holds what was printed against the schemas, which are read when something is. */
+async function held(printed: Printed): Promise<void> {
+  if (!printed.args.join(" ").includes("json") && printed.env["LOG_FORMAT"] === undefined) return;
+  const { requireDescribed } = await import("./schemas.ts");
+  requireDescribed(printed);
+}
+
 /** Catches what a child writes, and keeps its time. */
 function follow(
   child: Deno.ChildProcess,
-  { home, timeoutMs }: { readonly home: string; readonly timeoutMs: number },
+  { home, timeoutMs, given }: {
+    readonly home: string;
+    readonly timeoutMs: number;
+    readonly given: { readonly args: readonly string[]; readonly env: Printed["env"] };
+  },
 ): Run {
   const written = { stdout: "", stderr: "" };
   const stdin = child.stdin.getWriter();
@@ -288,6 +302,7 @@ function follow(
     async result() {
       const status = await end;
       if (late) throw failure(`The run took longer than ${timeoutMs} ms`);
+      await held({ ...given, ...written });
       return { code: status.code, signal: status.signal, ...written };
     },
   };

@@ -52,6 +52,10 @@ export const systemFiles: HostFiles = {
   },
   readText: (path) => optional("read", path, () => Deno.readTextFileSync(path)),
   mode: (path) => optional("inspect", path, () => Deno.statSync(path).mode ?? undefined),
+  async appending(path) {
+    const { appending } = await import("./appending.ts");
+    return appending(path);
+  },
   async inspect(path) {
     const { inspect } = await import("./facts.ts");
     return await optional("inspect", path, () => inspect(path));

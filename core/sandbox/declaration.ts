@@ -86,6 +86,7 @@ const flag = object({ type: oneOf("string", "number", "boolean"), help: prose },
   repeatable: boolean,
   required: boolean,
   secret: boolean,
+  sql: boolean,
   placeholder: text(),
   path: oneOf("read", "write"),
   url: boolean,
@@ -98,6 +99,7 @@ const argument = object({ help: prose }, {
   repeatable: boolean,
   choices,
   verbatim: boolean,
+  sql: boolean,
   path: oneOf("read", "write"),
   named: boolean,
   completes,
@@ -116,6 +118,7 @@ const commandOptions = {
   database: oneOf("none", "server", "database"),
   dryRun: boolean,
   program: text(),
+  mayOnlyRead: boolean,
 };
 
 const permissions = object({}, {

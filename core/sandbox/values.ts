@@ -124,6 +124,7 @@ export const result = object({ data: anything }, {
   rows: id,
   format: oneOf("table", "csv", "json", "ndjson"),
   problems: listOf(text(LONG)),
+  changed: boolean,
 }) satisfies Check<Omit<Result, "rows">>;
 
 const columnsPart = object({

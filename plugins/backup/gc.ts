@@ -27,6 +27,7 @@ export async function gc(context: Context, places: Places): Promise<Result> {
       places: reports.map(({ place, title, leftovers }) => ({ where: place, title, leftovers })),
     },
     text: reports.map((report) => textOf(report, dryRun)).join("\n"),
+    changed: reports.some(({ leftovers }) => leftovers.some(({ removed }) => removed)),
     ...(problems.length === 0 ? {} : { problems }),
   };
 }

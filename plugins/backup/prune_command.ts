@@ -50,6 +50,7 @@ export async function prune(context: Context, options: PruneCommandOptions): Pro
       })),
     },
     text: textOf(report, { policy, dryRun }),
+    changed: report.backups.some(({ removed }) => removed),
     ...(report.problems.length === 0 ? {} : { problems: report.problems }),
   };
 }

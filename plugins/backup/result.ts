@@ -38,7 +38,7 @@ export function resultOf({ manifest, locations }: Made, pruned: PrunedAfter): Re
 
 /** The answer of a backup that was not made, since somebody else had the database. */
 export function skippedResult(reason: string): Result {
-  return { data: { skipped: true, reason }, text: "No backup was made" };
+  return { data: { skipped: true, reason }, text: "No backup was made", changed: false };
 }
 
 /** What `--dry-run` answers. */

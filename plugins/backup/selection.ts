@@ -30,16 +30,17 @@ export interface Resolved extends Selection {
  */
 export async function resolveSelection(session: Session, wanted: Wanted): Promise<Resolved> {
   const { tables, exclude } = wanted;
+  const closed = tables.length === 0 ? await closedState(session) : [];
   if (tables.length === 0 && exclude.length === 0) {
     return {
       tables,
       exclude,
       resolved_tables: [],
-      resolved_exclude: [],
+      resolved_exclude: closed.map(quoted),
       resolved_exclude_rows: [],
       warnings: [],
       included: undefined,
-      excluded: new Set(),
+      excluded: new Set(closed.map(({ oid }) => oid)),
     };
   }
   const [wantedRoots, unwantedRoots] = await rootsOf(session, wanted);
@@ -51,7 +52,7 @@ export async function resolveSelection(session: Session, wanted: Wanted): Promis
   const without = unwantedRoots.filter((each) => !withoutRows.includes(each));
   const stores = withoutRows.map((each) => storeOf(each) ?? each);
   const included = await withDescendants(session, wantedRoots);
-  const excluded = await withDescendants(session, without);
+  const excluded = [...await withDescendants(session, without), ...closed];
   const emptied = [
     ...await withDescendants(session, stores),
     ...await compressedChunks(session, stores),
@@ -94,6 +95,22 @@ export async function resolveSelection(session: Session, wanted: Wanted): Promis
     included: left && new Set(left.map(({ oid }) => oid)),
     excluded: new Set([...excluded, ...emptied].map(({ oid }) => oid)),
   };
+}
+
+/**
+ * The tool's own tables that the role may not read, which are made by another one's runs: what says
+ * what was done to the database is no reason that nobody else can back it up.
+ */
+async function closedState(session: Session): Promise<Relation[]> {
+  const { rows } = await session.query<{ oid: number; schema: string; name: string }>(
+    `SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name
+       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+      WHERE n.nspname = 'observatory' AND c.relkind IN ('r', 'p', 'S')
+        AND NOT (pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+          AND pg_catalog.has_table_privilege(c.oid, 'SELECT'))
+      ORDER BY 3`,
+  );
+  return rows;
 }
 
 async function rootsOf(

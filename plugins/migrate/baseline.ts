@@ -100,5 +100,6 @@ function resultOf({ dryRun, db }: Context, missing: readonly MigrationFile[]): R
       [dryRun ? "would_record" : "recorded"]: missing.map(told),
     },
     text: lines.join("\n"),
+    changed: missing.length > 0,
   };
 }

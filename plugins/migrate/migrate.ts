@@ -110,6 +110,7 @@ function resultOf(
       pending,
     },
     text: lines.join("\n"),
+    changed: created || done.applied.length > 0,
   };
 }
 

@@ -91,6 +91,7 @@ function resultOf({ dryRun }: Context, changes: readonly Change[]): Result {
   return {
     data: { accepted: accepted.map(told), refused: others.map(told) },
     text: lines.join("\n"),
+    changed: accepted.length > 0,
     problems: others.map(({ file }) =>
       `The file "${file.path}" was changed in more than its form after it was applied; ` +
       `--force ${file.version} accepts it as it is`

@@ -40,7 +40,7 @@ export async function resolve(context: Context, options: ResolveOptions): Promis
         : await findBookkeeping(session);
       const { step, result } = await changeOf(context, { ...options, opened, bookkeeping });
       if (step !== undefined) await session.pipeline([step]);
-      return result;
+      return { ...result, changed: step !== undefined };
     });
   });
 }

@@ -163,5 +163,6 @@ function resultOf(
       ...(dryRun ? { would_roll_back: planned } : {}),
     },
     text: lines.join("\n"),
+    changed: done.length > 0,
   };
 }

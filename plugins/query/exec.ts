@@ -50,6 +50,7 @@ export async function exec(
   return {
     data: null,
     rows: ReadableStream.from(rows),
+    changed: !readOnly,
     ...(format === undefined ? {} : { format }),
   };
 }

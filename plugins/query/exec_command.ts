@@ -29,11 +29,13 @@ export const exec = command({
     { line: "observatory exec 'SELECT version();' --json", note: "one object for programs" },
   ],
   effect: "write",
+  mayOnlyRead: true,
   args: {
     "sql": {
       help: "One or several statements, also when they begin with `--`",
       required: true,
       verbatim: true,
+      sql: true,
     },
   },
   flags: {

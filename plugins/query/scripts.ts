@@ -23,7 +23,11 @@ export async function listScripts(context: Context): Promise<Result> {
   const scripts = files.map(({ name, path }) => ({ name, path }));
   const names = scripts.map(({ name }) => name.replace(/\p{Cc}/gu, " "));
   const none = `No executable scripts in SCRIPTS_DIR, which is "${directory}"`;
-  return { data: { directory, scripts }, text: names.length === 0 ? none : names.join("\n") };
+  return {
+    data: { directory, scripts },
+    text: names.length === 0 ? none : names.join("\n"),
+    changed: false,
+  };
 }
 
 /**

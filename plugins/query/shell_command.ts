@@ -20,12 +20,14 @@ export const shell = command({
     { line: "observatory shell -c ./scripts/report.sh", note: "run a script of SCRIPTS_DIR" },
   ],
   effect: "write",
+  mayOnlyRead: true,
   program: "psql",
   flags: {
     "command": {
       type: "string",
       short: "c",
       placeholder: "SQL|PATH",
+      sql: true,
       help: "Run SQL, or a script of SCRIPTS_DIR with its arguments",
     },
     ...READ_ONLY_FLAG,

@@ -22,6 +22,7 @@ export const sql = command({
     { line: "observatory sql -", note: "run what standard input gives" },
   ],
   effect: "write",
+  mayOnlyRead: true,
   program: "psql",
   args: {
     "file": {

@@ -101,7 +101,7 @@ function finished(
     ...dropped.map((each) => `Dropped ${keptText(each)}`),
     ...kept.map((each) => `Kept so far: ${keptText(each)}`),
   ].join("\n");
-  return { data, text };
+  return { data, text, changed: dropped.length > 0 };
 }
 
 function notDropped(

@@ -3,6 +3,7 @@ import { type ClientTool, type Context, OperationError } from "../../core/plugin
 import { readSource, type SourceFacts } from "./facts.ts";
 import { chooseTables } from "./entries.ts";
 import type { Parts, RestoreOptions } from "./options.ts";
+import { besideOwnState } from "./own_state.ts";
 import { createRefusal, type Refusal } from "./refusal.ts";
 import { goesByScript, restoreTool } from "./run_archive.ts";
 import type { Source } from "./source.ts";
@@ -71,7 +72,11 @@ export async function prepare(
       patterns: options.tables,
       contents: mode === "in place" ? target.contents : undefined,
     });
-  const brought = chosen?.entries ?? source.archive?.entries ?? [];
+  const all = source.archive?.entries;
+  const own = all !== undefined && chosen === undefined && mode === "in place" && parts !== "data"
+    ? besideOwnState(all, target.contents)
+    : all;
+  const brought = chosen?.entries ?? own ?? [];
   const tool = source.contents.format === "plain" ? undefined : await restoreTool(ctx, source);
   // What is chosen has no hypertables.
   const timescale = chosen === undefined ? await findTimescale(ctx, { source, tool }) : undefined;
@@ -94,7 +99,10 @@ export async function prepare(
     const asked = { source, target, mode, parts, timescale };
     warnings.push(...await checkTimescale(ctx, asked, refusal));
   }
-  let data: DataPlan = { entries: chosen?.entries, disableTriggers: false };
+  let data: DataPlan = {
+    entries: chosen?.entries ?? (own === all ? undefined : own),
+    disableTriggers: false,
+  };
   let replaced: readonly Entry[] = [];
   if (mode === "in place") {
     if (parts === "data") {

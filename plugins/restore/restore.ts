@@ -31,14 +31,17 @@ export interface Done {
   readonly kept?: string | null;
 }
 
+/** The plan is the result then. */
+const ONLY_PLANNED: Plan = { text: "", destroys: false, changes: false };
+
 /** The plan that is told and confirmed before a restore. */
 export async function planFor(ctx: Context, { name, flags }: Called): Promise<Plan> {
   const options = readOptions(name, flags);
   if (options.kind !== "restore") {
-    return options.planOnly ? { text: "", destroys: false } : await planFollowUp(ctx, options);
+    return options.planOnly ? ONLY_PLANNED : await planFollowUp(ctx, options);
   }
   // It is the result then, and told as such.
-  if (options.planOnly) return { text: "", destroys: false };
+  if (options.planOnly) return ONLY_PLANNED;
   return await withSource(ctx, wantedOf(ctx, options), async (source) => {
     const prepared = await prepare(ctx, { source, options });
     return {
@@ -142,7 +145,14 @@ function needsFile({ source, jobs }: Prepared): boolean {
  */
 function mustBeVerified({ source, parts, entries }: Prepared): boolean {
   return source.kind === "local" || source.manifest === null || parts !== "all" ||
-    entries !== undefined || source.contents.format === "tar";
+    source.contents.format === "tar" || !isReadToItsEnd(source, entries);
+}
+
+/** What is left out does not matter as long as the last rows are wanted. */
+function isReadToItsEnd({ archive }: Source, entries: Prepared["entries"]): boolean {
+  if (entries === undefined) return true;
+  const last = archive?.entries.findLast(({ hasData }) => hasData);
+  return last !== undefined && entries.some(({ id }) => id === last.id);
 }
 
 /** Neither a backup nor a migration goes on meanwhile: the one would hold half of it. */

@@ -110,6 +110,7 @@ function resultOf({ db }: Context, wanted: Wanted, done: readonly Done[]): Resul
       files: done.map(toldOf),
     },
     text: (lines.length === 0 ? ["Nothing to load: there are no seed files"] : lines).join("\n"),
+    changed: done.some(({ loaded }) => loaded !== undefined),
   };
 }
 

@@ -67,7 +67,7 @@ WITH read AS (
     row_security_active(pg_class.oid) AS filtered
   FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
   WHERE relkind IN ('r', 'p', 'S') AND relpersistence <> 't'
-    AND nspname !~ '^pg_' AND nspname <> 'information_schema'
+    AND nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'observatory')
     AND NOT EXISTS (SELECT FROM pg_depend
       WHERE classid = 'pg_class'::regclass AND objid = pg_class.oid AND deptype = 'e')
 ), found AS (

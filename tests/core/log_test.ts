@@ -10,7 +10,7 @@ function logging(more: Partial<LogOptions> = {}) {
     colour: false,
     redact: (text) => text.replaceAll("hunter2", "***"),
     now: () => Date.UTC(2026, 0, 2, 3, 4, 5, 678),
-    runId: "run-1",
+    runId: () => "run-1",
     command: () => "migrate",
     ...more,
   });

@@ -11,6 +11,7 @@ function printing(json: boolean, write?: (text: string) => void) {
       columns: () => 80,
     },
     json,
+    runId: () => "run-1",
     redact: (text) => text.replaceAll("hunter2", "***"),
   });
   return { output, written };
@@ -43,6 +44,7 @@ Deno.test("createOutput: as JSON, a result is one object on one line", () => {
     ok: true,
     command: "migrate status",
     data: { a: "line\nbreak" },
+    run_id: "run-1",
   });
 });
 
@@ -55,13 +57,19 @@ Deno.test("createOutput: as JSON, problems and warnings stand beside the data", 
     data: null,
     problems: ["p"],
     warnings: ["w"],
+    run_id: "run-1",
   });
 });
 
 Deno.test("createOutput: as JSON, data is there even when a command returns none", () => {
   const { output, written } = printing(true);
   output.result("x", { data: undefined }, []);
-  assert.deepEqual(JSON.parse(written[0] ?? ""), { ok: true, command: "x", data: null });
+  assert.deepEqual(JSON.parse(written[0] ?? ""), {
+    ok: true,
+    command: "x",
+    data: null,
+    run_id: "run-1",
+  });
 });
 
 Deno.test("createOutput: as JSON, a failure is one object, with or without a command", () => {
@@ -72,10 +80,15 @@ Deno.test("createOutput: as JSON, a failure is one object, with or without a com
     command: "x",
     error: REPORT,
     warnings: ["w"],
+    run_id: "run-1",
   });
   const unknown = printing(true);
   unknown.output.failure(undefined, REPORT, []);
-  assert.deepEqual(JSON.parse(unknown.written[0] ?? ""), { ok: false, error: REPORT });
+  assert.deepEqual(JSON.parse(unknown.written[0] ?? ""), {
+    ok: false,
+    error: REPORT,
+    run_id: "run-1",
+  });
 });
 
 Deno.test("createOutput: as JSON, there is one object however much goes wrong afterwards", () => {
@@ -153,6 +166,7 @@ Deno.test("createOutput: masking leaves JSON whole, whatever the secret is", () 
   const output = createOutput({
     stdout: { write: (text) => void written.push(text), isTerminal: false, columns: () => 80 },
     json: true,
+    runId: () => "run-1",
     redact: (text) => text.replaceAll("5432", "***").replaceAll("data", "***"),
   });
   output.result("x", { data: { port: 5432, name: "data" } }, []);
@@ -165,6 +179,7 @@ Deno.test("createOutput: a secret with quotes and backslashes is masked inside J
   const output = createOutput({
     stdout: { write: (text) => void written.push(text), isTerminal: false, columns: () => 80 },
     json: true,
+    runId: () => "run-1",
     redact: (text) => text.replaceAll(secret, "***"),
   });
   output.failure("x", { ...REPORT, message: `login with ${secret} failed` }, []);
@@ -237,6 +252,7 @@ Deno.test("createOutput: as JSON, rows are in the one object, with what is known
     data: { b: "***" },
     problems: ["p"],
     warnings: ["late"],
+    run_id: "run-1",
   });
 });
 

@@ -39,7 +39,7 @@ export function runDatabase(given: Given): TestRunDatabase {
     colour: false,
     redact: (text) => text,
     now: () => Date.now(),
-    runId: "test",
+    runId: () => "test",
     command: () => undefined,
   });
   const database = createDatabase({

@@ -49,12 +49,16 @@ async function runWith(
   return { code, ...host.written, host };
 }
 
-/** Runs with `--json` and checks that stdout is exactly one object on one line. */
+/** Runs with `--json` and checks that stdout is exactly one object on one line, with the run's name. */
 async function jsonOf(args: readonly string[], plugin: Plugin, machine: FakeMachine = {}) {
   const outcome = await runWith(["--json", ...args], plugin, machine);
   assert.match(outcome.stdout, /^\{[^\n]*\}\n$/);
-  return { ...outcome, json: JSON.parse(outcome.stdout) };
+  const { run_id: runId, ...json } = JSON.parse(outcome.stdout);
+  assert.match(runId, UUID);
+  return { ...outcome, json };
 }
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
 function throwing(error: unknown): () => Promise<never> {
   return () => Promise.reject(error);
@@ -430,11 +434,14 @@ Deno.test("run: --quiet and --verbose decide which lines are written, whatever L
   assert.equal(await tagsOf([]), "INFO SUCCESS WARNING");
   assert.equal(await tagsOf(["--quiet"]), "WARNING");
   assert.equal(await tagsOf(["-q"], { LOG_LEVEL: "debug" }), "WARNING");
-  assert.equal(await tagsOf(["--verbose"], { LOG_LEVEL: "error" }), "DEBUG INFO SUCCESS WARNING");
+  assert.equal(
+    await tagsOf(["--verbose"], { LOG_LEVEL: "error" }),
+    "DEBUG DEBUG INFO SUCCESS WARNING",
+  );
 });
 
 Deno.test("run: LOG_LEVEL decides where no flag does", async () => {
-  assert.equal(await tagsOf([], { LOG_LEVEL: "debug" }), "DEBUG INFO SUCCESS WARNING");
+  assert.equal(await tagsOf([], { LOG_LEVEL: "debug" }), "DEBUG DEBUG INFO SUCCESS WARNING");
   assert.equal(await tagsOf([], { LOG_LEVEL: "warn" }), "WARNING");
   assert.equal(await tagsOf([], { LOG_LEVEL: "error" }), "");
 });

@@ -193,11 +193,12 @@ function told(result) {
   if (typeof result !== "object" || result === null || !("data" in result)) {
     throw new TypeError("run returns no result: it has to be an object with data");
   }
-  const { data, text, rows, format, problems } = /** @type {Record<string, unknown>} */ (result);
+  const { data, text, rows, format, problems, changed } =
+    /** @type {Record<string, unknown>} */ (result);
   const id = rows === undefined
     ? undefined
     : streams.send(/** @type {ReadableStream<unknown>} */ (rows));
-  return { data, text, rows: id, format, problems };
+  return { data, text, rows: id, format, problems, changed };
 }
 
 /** @param {Extract<HostMessage, { type: "start" }>} message */
