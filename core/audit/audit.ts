@@ -182,6 +182,7 @@ export function createAudit({ run, configuration, shared, file }: AuditOptions):
       const rows = await Promise.all(all.map(async ({ noted, outcome }) => ({
         ...await recordOf(noted),
         ...outcome,
+        id: crypto.randomUUID(),
       })));
       const { writeRows } = await import("./table.ts");
       const problem = await writeRows(rows, {

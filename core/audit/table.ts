@@ -7,10 +7,11 @@ import type { Dialer } from "../postgres/transport.ts";
 import { makeStateTable, STATE_SCHEMA } from "../state_table.ts";
 import type { AuditOutcome, AuditRecord } from "./record.ts";
 
-/** The table. There is no key: what is added together is never looked for one by one. */
+/** The table. Its key is made here and not counted by the server: rows of several servers may meet. */
 export const AUDIT_TABLE: StateTable = {
   name: "audit",
   columns: {
+    id: "uuid PRIMARY KEY",
     started_at: "timestamptz NOT NULL",
     duration_ms: "bigint NOT NULL",
     command: "text NOT NULL",
@@ -34,7 +35,7 @@ export const AUDIT_TABLE: StateTable = {
 };
 
 /** A row of it. */
-export type AuditRow = AuditRecord & AuditOutcome;
+export type AuditRow = AuditRecord & AuditOutcome & { readonly id: string };
 
 /** How rows are written. */
 export interface WriteOptions {
@@ -177,7 +178,7 @@ function problemOf(
 
 const COLUMNS = Object.keys(AUDIT_TABLE.columns).join(", ");
 const TYPED = Object.entries(AUDIT_TABLE.columns)
-  .map(([name, type]) => `${name} ${type.replace(" NOT NULL", "")}`).join(", ");
+  .map(([name, type]) => `${name} ${type.replace(/ NOT NULL| PRIMARY KEY/, "")}`).join(", ");
 const INSERT = `
 INSERT INTO ${STATE_SCHEMA}.${AUDIT_TABLE.name} (${COLUMNS})
 SELECT ${COLUMNS} FROM pg_catalog.jsonb_to_recordset($1::jsonb) AS r (${TYPED})`;

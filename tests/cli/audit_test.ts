@@ -52,7 +52,7 @@ forEachKind("audit: who ran what, where, when and with what result is a row", as
   okay(await given.run(["migrate", "--lock-wait", "7"], { env: { SUDO_USER: "ada" } }));
   const [row, ...more] = await rowsOf(given.database);
   assert.deepEqual(more, []);
-  const { started_at: at, duration_ms: duration, pid, run_id: runId, ...facts } = row ?? {};
+  const { id, started_at: at, duration_ms: duration, pid, run_id: runId, ...facts } = row ?? {};
   const url = new URL(given.database.url);
   assert.deepEqual(facts, {
     command: "migrate",
@@ -73,7 +73,7 @@ forEachKind("audit: who ran what, where, when and with what result is a row", as
   });
   assert.ok(at instanceof Date && at.getTime() >= begun && at.getTime() <= Date.now());
   assert.ok(Number(duration) > 0 && Number(pid) > 1);
-  assert.match(String(runId), /^[0-9a-f-]{36}$/);
+  for (const uuid of [id, runId]) assert.match(String(uuid), /^[0-9a-f-]{36}$/);
 });
 
 forEachKind("audit: the log, the result and the row have one name of the run", async (kind) => {

@@ -261,9 +261,11 @@ forEachKind(
   async (kind) => {
     await using given = await observatory(kind, ["pg-upgrade-check"]);
     const { database } = given;
-    const before = dataOf(await given.run(["pg-upgrade-check", "--json"]));
-    assert.deepEqual(before.findings, []);
-    assert.deepEqual(before.extensions.map(({ name }: { name: string }) => name), ["plpgsql"]);
+    // Of the server's other databases, some may just now be those that a restore has kept.
+    const isOurs = (problem: string) => !problem.startsWith("databases without connections: ");
+    const before = JSON.parse((await given.run(["pg-upgrade-check", "--json"])).stdout);
+    assert.deepEqual((before.problems ?? []).filter(isOurs), []);
+    assert.deepEqual(before.data.extensions.map(({ name }: { name: string }) => name), ["plpgsql"]);
 
     await database.query(`
     CREATE TABLE called ("the function" regproc, n int, "a class" regclass);
@@ -285,12 +287,14 @@ forEachKind(
       assert.ok(stdout.includes(`${problem}\n  `), `${problem} in ${stdout}`);
       assert.ok(stderr.includes(`[WARNING] ${problem}\n`), `${problem} in ${stderr}`);
     }
-    assert.match(stdout, /\n5 found\n$/);
+    const others = stdout.split("\n").filter((line) => !isOurs(line)).length;
+    assert.ok(stdout.endsWith(`\n${problems.length + others} found\n`), stdout);
     for (const [method, some] of [["pg_upgrade", [0, 1]], ["logical", [1, 2, 3, 4]]] as const) {
       const line = ["pg-upgrade-check", "--method", method, "--json"];
       const run = await given.run(line);
       assert.equal(run.code, 3);
-      assert.deepEqual(JSON.parse(run.stdout).problems, some.map((index) => problems[index]));
+      const found: string[] = JSON.parse(run.stdout).problems;
+      assert.deepEqual(found.filter(isOurs), some.map((index) => problems[index]));
     }
   },
 );
