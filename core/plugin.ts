@@ -188,10 +188,11 @@ export interface Command<F extends Flags = Flags, A extends Arguments = Argument
    */
   readonly program?: string;
   /**
-   * Whether a role that may only read will do, although the command's effect is another one, as for a
-   * backup: nobody is then told when the role may not keep the audit.
+   * What a command whose effect is not `read` needs of the database, where that is no right to write:
+   * `read`, as a backup, which writes elsewhere; `given`, where it depends on what it is given, as with
+   * SQL. Nobody is then warned when the role may not keep the audit, and what reads makes no table for it.
    */
-  readonly mayOnlyRead?: boolean;
+  readonly needs?: "read" | "given";
   /**
    * Tells what a `destroy` command is about to do, on stderr before its confirmation is asked for.
    * Its context is read-only; what it throws stops the command. Under `--dry-run` it is shown too.

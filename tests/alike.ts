@@ -99,7 +99,14 @@ async function dumpText(
   { pgDump, args = [], without }: AlikeOptions,
 ): Promise<DumpedText> {
   const child = new Deno.Command(pgDump ?? (await clientTools())?.pgDump ?? "", {
-    args: ["--no-password", "--format=plain", ...args, `--dbname=${url}`],
+    // What was done to a database is another story of each.
+    args: [
+      "--no-password",
+      "--format=plain",
+      "--exclude-schema=observatory",
+      ...args,
+      `--dbname=${url}`,
+    ],
     env: { LC_ALL: "C" },
     stdin: "null",
     stdout: "piped",

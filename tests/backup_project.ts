@@ -198,7 +198,7 @@ export async function contentsOf(database: TestDatabase): Promise<Record<string,
   const relations = await database.query<{ name: string; kind: string }>(
     `SELECT c.oid::regclass::text AS name, relkind::text AS kind FROM pg_class c
       JOIN pg_namespace n ON n.oid = relnamespace
-     WHERE relkind IN ('r', 'm', 'S') AND relispopulated AND nspname !~ '^(pg_|information_schema$|_timescaledb)'
+     WHERE relkind IN ('r', 'm', 'S') AND relispopulated AND nspname !~ '^(pg_|information_schema$|_timescaledb|observatory$)'
      ORDER BY 1`,
   );
   const contents: Record<string, string> = {};

@@ -17,7 +17,7 @@ WITH member AS (
   SELECT classid, objid FROM pg_depend WHERE deptype = 'e'
 ), space AS (
   SELECT * FROM pg_namespace
-  WHERE nspname !~ '^(pg_|information_schema$|_?timescaledb_)'
+  WHERE nspname !~ '^(pg_|information_schema$|_?timescaledb_|observatory$)'
     AND ('pg_namespace'::regclass, oid) NOT IN (SELECT * FROM member)
 ), relation AS (
   SELECT pg_class.*, format('%I.%I', nspname, relname) AS title

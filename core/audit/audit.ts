@@ -189,10 +189,13 @@ export function createAudit({ run, configuration, shared, file }: AuditOptions):
         parameters: configuration.connection(),
         dialer: host.dialer,
         hurried: failed,
+        makes: all.some(({ noted, outcome }) =>
+          isSuccess(outcome) && noted.entry.command.needs !== "read"
+        ),
       });
       if (problem === undefined) return;
       const known = failed || shared.stateRefused === true ||
-        all.every(({ noted }) => noted.entry.command.mayOnlyRead === true);
+        all.every(({ noted }) => noted.entry.command.needs !== undefined);
       log[known ? "debug" : "warn"](problem);
     } catch (error) {
       // An operation is never failed by what tells of it.

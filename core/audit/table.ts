@@ -43,6 +43,8 @@ export interface WriteOptions {
   readonly dialer: Dialer;
   /** Whether somebody waits for the end of the run, which has failed. */
   readonly hurried: boolean;
+  /** Whether the table is made where there is none: what only reads or fails leaves a database as it is. */
+  readonly makes: boolean;
 }
 
 const MILLISECONDS = 5000;
@@ -79,7 +81,7 @@ class TimeIsUp extends Error {}
 
 async function writeInto(
   database: string,
-  { rows, parameters, dialer, signal }: WriteOptions & {
+  { rows, parameters, dialer, signal, makes }: WriteOptions & {
     readonly rows: readonly AuditRow[];
     readonly signal: AbortSignal;
   },
@@ -89,7 +91,7 @@ async function writeInto(
   signal.addEventListener("abort", abort, { once: true });
   try {
     connection = await connect(parameters, { dialer, database, signal });
-    return await add(rows, connection);
+    return await add(rows, { connection, makes });
   } catch (error) {
     if (signal.aborted) return "the server took too long";
     if (!(error instanceof OperationError)) throw error;
@@ -133,7 +135,7 @@ WHERE d.datname = pg_catalog.current_database()`;
 
 async function add(
   rows: readonly AuditRow[],
-  connection: Connection,
+  { connection, makes }: { readonly connection: Connection; readonly makes: boolean },
 ): Promise<string | undefined> {
   const columns = Object.keys(AUDIT_TABLE.columns);
   const { rows: [found] } = await connection.query<Found>(FIND, [
@@ -141,11 +143,9 @@ async function add(
     `{${columns.join(",")}}`,
   ]);
   if (found === undefined) return "the server tells nothing of the database";
+  if (found.columns === null && !makes) return "there is no such table yet";
   const problem = problemOf(found);
   if (problem !== undefined) return problem;
-  if (found.columns === null && rows.every(({ exit_code }) => exit_code !== 0 && exit_code !== 3)) {
-    return "there is no such table yet, and what fails makes none";
-  }
   if (found.columns !== columns.length) {
     let refused: string | undefined;
     const table = await makeStateTable(AUDIT_TABLE, {

@@ -118,7 +118,7 @@ const commandOptions = {
   database: oneOf("none", "server", "database"),
   dryRun: boolean,
   program: text(),
-  mayOnlyRead: boolean,
+  needs: oneOf("read", "given"),
 };
 
 const permissions = object({}, {

@@ -24,7 +24,7 @@ export const backup = command({
     { line: "observatory backup --dry-run", note: "what would be backed up, by what, to where" },
   ],
   effect: "write",
-  mayOnlyRead: true,
+  needs: "read",
   dryRun: true,
   flags: {
     "format": {

@@ -29,7 +29,7 @@ export const exec = command({
     { line: "observatory exec 'SELECT version();' --json", note: "one object for programs" },
   ],
   effect: "write",
-  mayOnlyRead: true,
+  needs: "given",
   args: {
     "sql": {
       help: "One or several statements, also when they begin with `--`",

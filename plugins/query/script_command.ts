@@ -15,7 +15,7 @@ export const script = command({
     { line: "observatory script prune 30 -- --verbose", note: "run one with arguments" },
   ],
   effect: "write",
-  mayOnlyRead: true,
+  needs: "given",
   program: "script",
   args: {
     "name": { help: "The script's name; without one they are listed", completes: "script" },

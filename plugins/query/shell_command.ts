@@ -20,7 +20,7 @@ export const shell = command({
     { line: "observatory shell -c ./scripts/report.sh", note: "run a script of SCRIPTS_DIR" },
   ],
   effect: "write",
-  mayOnlyRead: true,
+  needs: "given",
   program: "psql",
   flags: {
     "command": {

@@ -22,7 +22,7 @@ export const sql = command({
     { line: "observatory sql -", note: "run what standard input gives" },
   ],
   effect: "write",
-  mayOnlyRead: true,
+  needs: "given",
   program: "psql",
   args: {
     "file": {

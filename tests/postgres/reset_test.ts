@@ -58,7 +58,10 @@ Deno.test("reset: drops, creates, migrates and seeds, and tells each step", asyn
     "5. Load",
   ];
   for (const step of steps) assert.ok(stderr.includes(`\n  ${step}`), step);
-  assert.match(stderr, /\[SUCCESS\] Database reset completed successfully\n$/);
+  assert.match(
+    stderr,
+    /\[SUCCESS\] Database reset completed successfully\n\[INFO\] Audit: reset of [^\n]*\n$/,
+  );
   assert.match(stdout, /^Applied 1 items/);
 });
 
