@@ -109,7 +109,7 @@ export async function startCommand(
     stdout: "piped",
     stderr: "piped",
   }).spawn();
-  const given = { args, env: options.env ?? {} };
+  const given = { args: command, env: options.env ?? {} };
   const run = follow(child, { home, timeoutMs: options.timeoutMs ?? 60_000, given });
   if (options.stdin !== undefined) {
     await run.write(options.stdin);
@@ -222,7 +222,9 @@ function terminalLine(command: readonly string[]): string[] {
 
 /** Holds what was printed against the schemas, which are read when something is. */
 async function held(printed: Printed): Promise<void> {
-  if (!printed.args.join(" ").includes("json") && printed.env["LOG_FORMAT"] === undefined) return;
+  const { args, env } = printed;
+  const asks = args.some((arg) => arg === "--json" || arg.startsWith("--log-format"));
+  if (!asks && env["LOG_FORMAT"] === undefined) return;
   const { requireDescribed } = await import("./schemas.ts");
   requireDescribed(printed);
 }

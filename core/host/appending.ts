@@ -3,13 +3,13 @@ import { worded } from "./file_errors.ts";
 
 /** Opens a file to add lines to; see `HostFiles.appending`. */
 export function appending(path: string): (line: string) => void {
-  const broken = worded("write", path, () => {
+  const broken = worded("write", () => path, () => {
     open(path).close();
     return isBrokenOff(path);
   });
   let before = broken ? "\n" : "";
   return (line) =>
-    worded("write", path, () => {
+    worded("write", () => path, () => {
       // Opened each time: it may have been put aside meanwhile, as logs are.
       const file = open(path);
       try {

@@ -105,6 +105,7 @@ const LINES: readonly string[][] = [
   ["help"],
   ["help", "exit-codes"],
   ["version"],
+  ["completion", "bash"],
   ["config"],
   ["migrate", "check"],
   ["migrate", "--dry-run"],
