@@ -221,6 +221,8 @@ async function main(): Promise<number> {
   } finally {
     const [program = "", ...options] = buildah;
     await need(program, [...options, "rm", "--all"]);
+    // What has no name any more: the stages, and images of earlier runs.
+    await need(program, [...options, "rmi", "--prune"]);
   }
 }
 
