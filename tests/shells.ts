@@ -83,6 +83,7 @@ function settingsOf({ cwd, program, env }: ShellOptions) {
     env: {
       PATH: `${program}:${Deno.env.get("PATH") ?? ""}`,
       LANG: "C.UTF-8",
+      HISTFILE: "",
       ...env,
     },
   };

@@ -197,11 +197,12 @@ async function terminal(
       // TAB, and the key that shows the line and clears it.
       await run.write(`${typed}\t\x07`);
       const count = ++shown;
-      await run.until(new RegExp(`(?:LINE<[^\\n]*>\\r?\\n[^]*){${count}}`));
+      await run.until(new RegExp(`(?:LINE<[^\\n]*>\\r?\\n(?:(?!LINE<)[^])*){${count}}`));
       return [...run.stdout.matchAll(/LINE<([^\n]*?)>\r?\n/g)][count - 1]?.[1] ?? "";
     },
     async [Symbol.asyncDispose]() {
-      run.kill("SIGKILL");
+      // A shell that is killed may still write to its home.
+      await run.write("\x07exit\n");
       await run.result();
     },
   };
