@@ -78,13 +78,14 @@ export const CONNECTION_FLAGS = {
   },
 } as const satisfies Flags;
 
-/** The setting that each connection flag stands for. */
+/** The setting that each of these flags stands for. */
 export const SETTING_OF_FLAG: Readonly<Record<string, string>> = {
   "database-url": "DATABASE_URL",
   "host": "DB_HOST",
   "port": "DB_PORT",
   "dbname": "DB_NAME",
   "user": "DB_USER",
+  "audit-log": "AUDIT_LOG",
 };
 
 const DRY_RUN_FLAG = {

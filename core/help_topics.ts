@@ -32,7 +32,8 @@ const TEXTS: Readonly<Record<Exclude<TopicName, "licenses">, () => string>> = {
       ...Object.values({ ...GLOBAL_FLAGS, ...CONNECTION_FLAGS }).flatMap((
         flag: Flag,
       ): [string, string][] =>
-        flag.env === undefined
+        // What is a setting too is told above.
+        flag.env === undefined || SETTINGS.some(({ name }) => name === flag.env)
           ? []
           : [[flag.env, withFacts(flag.help, [`default: ${flag.default}`])]]
       ),
@@ -155,6 +156,7 @@ const TEXTS: Readonly<Record<Exclude<TopicName, "licenses">, () => string>> = {
         ['"problems"', "what was found wrong while the command worked: the exit code is 3"],
         ['"warnings"', "what was warned of"],
         ['"error"', "of a failure: kind, code, message, hint, details, exit"],
+        ['"run_id"', "the run's name, the same in its log and in the audit"],
       ],
       "`error.code` is a stable name such as lock_timeout, to be decided by; messages may change. Bytes " +
         "are hexadecimal behind \\x, and whole numbers that a double cannot hold are strings.",
@@ -162,6 +164,7 @@ const TEXTS: Readonly<Record<Exclude<TopicName, "licenses">, () => string>> = {
         "and ndjson write rows alone.",
       "--log-format json (or LOG_FORMAT=json) makes each line on stderr an object with time, level, " +
         "message, command and run_id.",
+      "JSON Schemas of all of it are in docs/schema/.",
     ),
 };
 

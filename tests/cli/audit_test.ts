@@ -284,6 +284,9 @@ forEachKind("audit: AUDIT_TABLE=off keeps no row, and no other value is taken", 
     "SELECT FROM pg_namespace WHERE nspname = 'observatory'",
   );
   assert.deepEqual(schemas, []);
+  const shown = await given.run(["config", "--audit-log", "given.log"]);
+  assert.match(shown.stdout, /^AUDIT_LOG +given\.log +--audit-log$/m);
+  assert.doesNotMatch((await given.run(["help", "environment"])).stdout, /undefined/);
   const { code, stderr } = await given.run(["migrate"], { env: { AUDIT_TABLE: "maybe" } });
   assert.equal(code, 2);
   assert.match(stderr, /AUDIT_TABLE .*is none of on, off: "maybe"/);
