@@ -153,10 +153,19 @@ async function make(
       : ["BEGIN", ...propertyStatements(like, { ...like, name }), "ROLLBACK"],
   ];
   try {
-    await whileInUse(ctx, () => session.pipeline(steps.map((sql) => ({ sql }))));
+    await whileInUse(ctx, async () => {
+      try {
+        await session.pipeline(steps.map((sql) => ({ sql })));
+      } catch (error) {
+        // It is there by then, and in the way of another try.
+        if (error instanceof DatabaseError && error.step > 0) {
+          await session.query(`DROP DATABASE IF EXISTS ${identifier(name)}`);
+        }
+        throw error;
+      }
+    });
   } catch (error) {
     if (!(error instanceof DatabaseError)) throw error;
-    if (error.step > 0) await session.query(`DROP DATABASE IF EXISTS ${identifier(name)}`);
     throw notMade(error, { mark, properties });
   }
   const { rows: [row] } = await session.query<{ oid: string }>(
