@@ -228,6 +228,9 @@ function failureOf(
   ];
   return new OperationError(`Cannot restore into "${database}": ${reason}`, {
     code: "restore_failed",
+    ...(DEADLOCK.test(reason)
+      ? { hint: "Two sessions waited for each other: restore again, or with --jobs 1" }
+      : {}),
     ...(excerpt.join("") === "" ? {} : { excerpt: excerpt.join("\n") }),
     details: {
       exit: exit.code,
@@ -236,6 +239,9 @@ function failureOf(
     },
   });
 }
+
+/** Jobs of pg_restore may meet so, however sound the archive is. */
+const DEADLOCK = /\bdeadlock detected\b/;
 
 /**
  * Restores for a server that is older than pg_restore: its script without the parameter that the

@@ -180,7 +180,7 @@ async function restoreFor(
 
 /** What the place is to blame for, in the server's words, or pg_restore's. */
 const OF_THE_PLACE =
-  /No space left on device|could not (?:extend|write to|create) file|out of (?:shared )?memory|server closed the connection|connection to server|terminating connection|canceling statement|permission denied|must be (?:superuser|owner|member)|role ".*" does not exist|remaining connection slots/;
+  /deadlock detected|No space left on device|could not (?:extend|write to|create) file|out of (?:shared )?memory|server closed the connection|connection to server|terminating connection|canceling statement|permission denied|must be (?:superuser|owner|member)|role ".*" does not exist|remaining connection slots/;
 
 function isDamage(error: unknown): error is OperationError {
   if (!(error instanceof OperationError)) return false;
