@@ -66,18 +66,19 @@ export function createProgressLine(options: ProgressOptions): ProgressLine {
   }
 
   /** What is shown too soon is shown later, or it would stand for the state as long as nothing moves. */
-  function wait(milliseconds: number, work: () => void): void {
+  function wait(milliseconds: number): void {
     stopWaiting ??= after(milliseconds, () => {
       stopWaiting = undefined;
-      work();
+      update();
     });
   }
 
-  function update(state: Progress): void {
+  function update(): void {
+    if (latest === undefined) return;
     const time = now();
     if (onTerminal) {
       if (isWithin(REDRAW_MILLISECONDS, drawnAt, time)) {
-        return wait(REDRAW_MILLISECONDS - (time - drawnAt), () => update(latest ?? state));
+        return wait(REDRAW_MILLISECONDS - (time - drawnAt));
       }
       drawnAt = time;
       return draw(text());
@@ -86,10 +87,10 @@ export function createProgressLine(options: ProgressOptions): ProgressLine {
     reportedAt ??= time;
     if (!isWithin(REPORT_MILLISECONDS, reportedAt, time)) {
       reportedAt = time;
-      options.report(text(), state);
+      options.report(text(), latest);
     }
     // Also of what says nothing for long: whoever reads the log sees that it goes on.
-    wait(REPORT_MILLISECONDS - (time - reportedAt), () => update(latest ?? state));
+    wait(REPORT_MILLISECONDS - (time - reportedAt));
   }
 
   return {
@@ -104,7 +105,7 @@ export function createProgressLine(options: ProgressOptions): ProgressLine {
       }
       const perSecond = rate.next(state, now());
       text = () => progressText(state, perSecond).replaceAll(/[\r\n]+/g, " ");
-      update(state);
+      update();
     },
   };
 }

@@ -1,5 +1,6 @@
 /** Databases that a run makes beside its target, works on, and drops again or puts in its place. */
 import { type Context, DatabaseError, OperationError, type Session } from "../../core/plugin.ts";
+import { type Locale, PROVIDER_LETTERS } from "../repository/manifest.ts";
 import { identifier, literal } from "../sql/names.ts";
 import { commentOf, isWork, listBeside, type Mark, nameOf, newMark, workKey } from "./beside.ts";
 import {
@@ -34,15 +35,9 @@ export interface ScratchOptions {
       readonly encoding: string;
       readonly collate: string;
       readonly ctype: string;
-      readonly locale?: SourceLocale | null;
+      readonly locale?: Locale | null;
     }
     | undefined;
-}
-
-interface SourceLocale {
-  readonly provider: "libc" | "icu" | "builtin";
-  readonly name: string | null;
-  readonly rules: string | null;
 }
 
 /** An empty database of this run. */
@@ -94,13 +89,6 @@ export async function createScratch(ctx: Context, options: ScratchOptions): Prom
   }
 }
 
-/** As `pg_database` has them. */
-const PROVIDERS: Readonly<Record<SourceLocale["provider"], string>> = {
-  libc: "c",
-  icu: "i",
-  builtin: "b",
-};
-
 /** Where a manifest tells no provider, its locale is the operating system's. */
 function localeOf(
   source: ScratchOptions["source"],
@@ -108,7 +96,7 @@ function localeOf(
 ): Partial<Properties> {
   if (source === undefined) return {};
   const { encoding, collate, ctype, locale } = source;
-  const given = PROVIDERS[locale?.provider ?? "libc"];
+  const given = PROVIDER_LETTERS[locale?.provider ?? "libc"];
   return {
     encoding,
     collate,

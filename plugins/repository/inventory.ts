@@ -1,12 +1,13 @@
 /** What a backup's manifest tells of its database, all from the dump's own snapshot. */
 import type { Session } from "../../core/plugin.ts";
-import type {
-  Extension,
-  Locale,
-  Migrations,
-  SequenceFacts,
-  Source,
-  Timescale,
+import {
+  type Extension,
+  type Locale,
+  type Migrations,
+  PROVIDER_LETTERS,
+  type SequenceFacts,
+  type Source,
+  type Timescale,
 } from "./manifest.ts";
 
 /** The facts that need no reading of rows. */
@@ -86,12 +87,7 @@ async function readSource(session: Session): Promise<Omit<Source, "snapshot">> {
   };
 }
 
-/** As `pg_database` has them. */
-const PROVIDERS: Readonly<Record<string, Locale["provider"]>> = {
-  c: "libc",
-  i: "icu",
-  b: "builtin",
-};
+const PROVIDERS: readonly Locale["provider"][] = ["libc", "icu", "builtin"];
 
 function localeOf(
   { provider, locale, rules }: {
@@ -100,7 +96,7 @@ function localeOf(
     readonly rules: string | null;
   },
 ): Locale | null {
-  const known = PROVIDERS[provider ?? ""];
+  const known = PROVIDERS.find((each) => PROVIDER_LETTERS[each] === provider);
   return known === undefined ? null : { provider: known, name: locale, rules };
 }
 

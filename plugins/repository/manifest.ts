@@ -117,6 +117,13 @@ export interface Locale {
   readonly rules: string | null;
 }
 
+/** Providers as `pg_database` has them. */
+export const PROVIDER_LETTERS: Readonly<Record<Locale["provider"], string>> = {
+  libc: "c",
+  icu: "i",
+  builtin: "b",
+};
+
 /** What of the database was asked for; empty lists for all of it. */
 export interface Selection {
   /** The patterns as they were given. */

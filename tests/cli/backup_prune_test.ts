@@ -222,7 +222,7 @@ forEachKind("backup gc: removes what is a day old and ours, and nothing else", a
 
   const dry = await given.run(["gc", "--dry-run"]);
   assert.equal(dry.code, 0);
-  assert.match(dry.stdout, /^4 leftovers would be removed \(2\.\d KiB\) in \.\/backups$/m);
+  assert.match(dry.stdout, /^4 leftovers would be removed \(2\.5 KiB\) in \.\/backups$/m);
   assert.deepEqual(await namesIn(given.path), before);
 
   const { code, stdout } = await given.run(["gc"]);
@@ -235,7 +235,7 @@ forEachKind("backup gc: removes what is a day old and ours, and nothing else", a
     ["remove", "1", whole.id, "left beside a finished backup"],
     ["remove", "2", gone.id, "its removal broke off"],
   ]);
-  assert.match(stdout, /^4 leftovers removed \(2\.\d KiB\) in \.\/backups$/m);
+  assert.match(stdout, /^4 leftovers removed \(2\.5 KiB\) in \.\/backups$/m);
   assert.deepEqual(
     await namesIn(given.path),
     [...namesOf([whole]), ...Object.keys(theirs), ...Object.keys(young)].sort(),
