@@ -132,23 +132,17 @@ const LOADERS: Readonly<Record<string, string>> = {
  * @param stage a copy of the sources, with what loads the packs; it is changed
  */
 export async function packPackages(stage: string): Promise<readonly Pack[]> {
-  const packs = Object.entries(PACKED).map(([name, text]) => pack(stage, { name, text }));
-  const made = await Promise.all(packs);
+  const made = (await bundlePackages(stage, PACKED)).map(({ name, bundled, sources }) => ({
+    file: `${name}.js.br`,
+    contents: compressed(`(function (require, module, exports) {${bundled}\n})`),
+    sources,
+  }));
   for (const [source, loader] of Object.entries(LOADERS)) {
     const up = source.replaceAll(/[^/]+\//g, "../").replace(/[^/]*$/, "");
     const target = `${up}${COMPILED}/packages/${loader}`;
     await Deno.writeTextFile(join(stage, source), `export * from "${target}";\n`);
   }
   return made;
-}
-
-async function pack(
-  stage: string,
-  { name, text }: { readonly name: string; readonly text: string },
-): Promise<Pack> {
-  const { bundled, sources } = await bundlePackages(stage, { name, text });
-  const contents = compressed(`(function (require, module, exports) {${bundled}\n})`);
-  return { file: `${name}.js.br`, contents, sources };
 }
 
 /** Packs a text as the program unpacks it. */
@@ -158,15 +152,38 @@ export function compressed(text: string): Uint8Array {
   });
 }
 
+interface BundledPackages {
+  readonly name: string;
+  readonly bundled: string;
+  /** The files of the packages. */
+  readonly sources: readonly string[];
+}
+
+/**
+ * Puts packages together with what they need, one file for each text. All are made by one start of
+ * the bundler: Deno fetches it with its first use, and of two which do that at once one may fail.
+ *
+ * @param texts what takes the wanted parts from the packages, by names of letters
+ */
 async function bundlePackages(
   stage: string,
-  { name, text }: { readonly name: string; readonly text: string },
-): Promise<{ bundled: string; sources: readonly string[] }> {
-  const [entry, output] = [`${name}_pack.ts`, join(stage, `${name}_pack.js`)];
-  await Deno.writeTextFile(join(stage, entry), text);
-  const flags = [...SMALL, "--format=cjs", "--sourcemap=external"];
-  await bundle(stage, [...flags, "--output", output, entry]);
-  return { bundled: await Deno.readTextFile(output), sources: await sourcesOf(`${output}.map`) };
+  texts: Readonly<Record<string, string>>,
+): Promise<BundledPackages[]> {
+  const entries = Object.entries(texts).map(([name, text]) => ({
+    name,
+    entry: `${name}_pack.ts`,
+    text,
+  }));
+  if (entries.length === 0) return [];
+  for (const { entry, text } of entries) await Deno.writeTextFile(join(stage, entry), text);
+  const directory = await Deno.makeTempDir({ dir: stage, prefix: "packs-" });
+  const flags = [...SMALL, "--format=cjs", "--sourcemap=external", "--outdir", directory];
+  await bundle(stage, [...flags, ...entries.map(({ entry }) => entry)]);
+  return await Promise.all(entries.map(async ({ name }) => {
+    const output = join(directory, `${name}_pack.js`);
+    const bundled = await Deno.readTextFile(output);
+    return { name, bundled, sources: await sourcesOf(`${output}.map`) };
+  }));
 }
 
 /**
@@ -185,14 +202,11 @@ export async function leftToRuntime(stage: string, made: string): Promise<readon
     }
   }
   const imports = await packageNames(stage);
-  const found = await Promise.all(
-    [...names].filter((name) => imports.includes(name)).map((name) =>
-      bundlePackages(stage, {
-        name: `left_${name.replaceAll(/\W/g, "_")}`,
-        text: `export * from ${JSON.stringify(name)};\n`,
-      })
-    ),
-  );
+  const texts: Record<string, string> = {};
+  for (const name of imports.filter((name) => names.has(name))) {
+    texts[`left_${name.replaceAll(/\W/g, "_")}`] = `export * from ${JSON.stringify(name)};\n`;
+  }
+  const found = await bundlePackages(stage, texts);
   return found.flatMap(({ sources }) => sources);
 }
 

@@ -1,6 +1,7 @@
 import assert from "assert";
 import { join } from "node:path";
 import { buildProgram, PROJECT } from "../tasks/build.ts";
+import { packPackages } from "../tasks/bundle.ts";
 import { compiledProgram, findRuntime } from "./compiled_program.ts";
 import { runProgram } from "./program.ts";
 import { skipWhenMissing } from "./skip.ts";
@@ -32,6 +33,40 @@ if (runtime !== undefined) {
     await Deno.remove(directory);
   });
 }
+
+// Deno fetches the bundler with its first use: of two that do so at once, one fails now and then.
+Deno.test("packPackages: no two processes of the bundler run at once", async () => {
+  const stage = await Deno.makeTempDir({ prefix: "observatory-build-test-" });
+  const Command = Deno.Command;
+  let [running, most] = [0, 0];
+  Deno.Command = class extends Command {
+    override async output(): Promise<Deno.CommandOutput> {
+      most = Math.max(most, ++running);
+      try {
+        return await super.output();
+      } finally {
+        running--;
+      }
+    }
+  };
+  try {
+    for (const loaders of ["core/sandbox", "plugins/repository"]) {
+      await Deno.mkdir(join(stage, loaders), { recursive: true });
+    }
+    for (const file of ["deno.json", "deno.lock"]) {
+      await Deno.copyFile(join(PROJECT, file), join(stage, file));
+    }
+    const packs = await packPackages(stage);
+    assert.deepEqual(packs.map(({ file }) => file), ["plugins.js.br", "s3.js.br", "age.js.br"]);
+    for (const { file, contents, sources } of packs) {
+      assert.ok(contents.length > 10_000 && sources.length > 0, file);
+    }
+    assert.equal(most, 1);
+  } finally {
+    Deno.Command = Command;
+    await Deno.remove(stage, { recursive: true });
+  }
+});
 
 Deno.test({
   name: "buildProgram: the program tells what it was built from, the tree stays as it was",
