@@ -5,8 +5,8 @@ import { type Bench, findOnPath } from "./subjects.ts";
 
 /** Pairs that are counted; one before them is not. */
 const ROUNDS = Number(Deno.env.get("BACKUP_ROUNDS") ?? 9);
-/** What of the below is measured, by commas; by default all. */
-const CASES_ASKED = Deno.env.get("BACKUP_CASES")?.split(",");
+/** What of the below is measured, by commas; by default all that every pg_dump knows. */
+const CASES_ASKED = Deno.env.get("BACKUP_CASES")?.split(",") ?? ["default", "gzip:1", "none"];
 const DATA_ASKED = Deno.env.get("BACKUP_DATA")?.split(",");
 const BUCKET = "bench-backups";
 /** What the throw-away S3 server is reached with. */
@@ -45,6 +45,7 @@ const CASES: Readonly<Record<string, Case>> = {
       "none",
     ]],
   },
+  "zstd:3": { line: "-Zzstd:3", ours: [["--compression", "zstd:3"]] },
   "none": { line: "-Z0", ours: [["--compression", "none"]] },
 };
 

@@ -3,7 +3,8 @@
  * peer or limit, measured in one run. sqlx-cli takes part when `SQLX` names its
  * binary or it is on the PATH; dbmate comes from npm; psql must be installed. `backup` needs aws (the
  * AWS CLI, or what \`AWS\` names) and versitygw on the PATH; \`BACKUP_ROUNDS\` sets its rounds, and
- * \`BACKUP_CASES\` (default, gzip:1, none) and \`BACKUP_DATA\` (noise, text) what is measured.
+ * \`BACKUP_CASES\` (default, gzip:1, none; zstd:3 where pg_dump knows it) and \`BACKUP_DATA\` (noise,
+ * text) what is measured.
  */
 import { startServer } from "../tasks/server.ts";
 import { type Bench, findBench } from "./subjects.ts";
