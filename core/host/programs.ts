@@ -119,28 +119,38 @@ async function feed(
     for (;;) {
       const { done, value } = await reader.read();
       if (done) break;
-      if (!await taken(() => writer.write(value))) return await stop();
+      if (!await taken(writer, () => writer.write(value))) return await stop();
     }
     if (!wanted) return await stopped;
     wanted = false;
-    await taken(() => writer.close());
+    await taken(writer, () => writer.close());
   } catch (error) {
     // Its input stays open until it has ended: half of the data must not be taken for all of it.
     wanted = false;
-    exit.then(() => taken(() => writer.abort()));
+    exit.then(() => taken(writer, () => writer.abort()));
     throw error;
   }
 }
 
 /** Does a step with a program's input; false when the program reads no more. */
-async function taken(step: () => Promise<void>): Promise<boolean> {
+async function taken(
+  writer: WritableStreamDefaultWriter<Uint8Array>,
+  step: () => Promise<void>,
+): Promise<boolean> {
   try {
     await step();
     return true;
   } catch (error) {
-    if (error instanceof Deno.errors.BrokenPipe) return false;
-    throw error;
+    if (isBrokenPipe(error)) return false;
+    // In Deno 2.6 a write to nobody is done, and what comes after it refused.
+    const broken = await writer.closed.then(() => false, isBrokenPipe);
+    if (!broken) throw error;
+    return false;
   }
+}
+
+function isBrokenPipe(error: unknown): boolean {
+  return error instanceof Deno.errors.BrokenPipe;
 }
 
 async function writeSecret(contents: string): Promise<{ path: string; remove(): void }> {

@@ -88,6 +88,17 @@ forEachKind(
   },
 );
 
+forEachKind("exec: a program may leave its input unread", async (kind) => {
+  // More than a pipe holds, at once: half of it is written when the program closes its end.
+  const stdin = `new ReadableStream({
+    start(controller) { controller.enqueue(new Uint8Array(3_000_000)); controller.close(); }
+  })`;
+  const line = `"sh", { args: ["-c", "sleep 0.1; exec <&-; sleep 0.3"], stdin: ${stdin} }`;
+  const exit = `ctx.exec(${line}).then(async (p) => (await p.exit).code)`;
+  const told = await tried(kind, { unread: exit }, { permissions: { run: ["sh"] } });
+  assert.deepEqual(told, { unread: "escaped: 0" });
+});
+
 forEachKind(
   "sandbox: a grant of everything leaves out plugins, their cache and the program",
   async (kind) => {
