@@ -8,7 +8,7 @@ import { listed, type Refusal } from "./refusal.ts";
 import type { Source } from "./source.ts";
 import type { Entry } from "./table_of_contents.ts";
 import type { Target } from "./target.ts";
-import { isCatalogueData, isMetadata } from "./timescale_passes.ts";
+import { isCatalogueData, isMetadata } from "./timescale_catalogue.ts";
 
 /** How rows are restored. */
 export interface DataPlan {

@@ -2,17 +2,18 @@
 import type { Context } from "../../core/plugin.ts";
 import type { Parts } from "./options.ts";
 import { inOneTransaction } from "./one_transaction.ts";
-import { createByteProgress, type Ran, runArchive } from "./run_archive.ts";
+import { planPasses } from "./passes.ts";
+import {
+  type ArchiveRun,
+  createByteProgress,
+  DeadlockError,
+  type Ran,
+  runArchive,
+} from "./run_archive.ts";
 import { filterScript, startScript } from "./run_script.ts";
 import type { Source } from "./source.ts";
 import type { Entry } from "./table_of_contents.ts";
-import {
-  beginTimescale,
-  endTimescale,
-  isMadeBefore,
-  passesFor,
-  type TimescaleUse,
-} from "./timescale.ts";
+import { beginTimescale, endTimescale, isMadeBefore, type TimescaleUse } from "./timescale.ts";
 
 /** What is restored, and into what. */
 export interface Into {
@@ -99,18 +100,17 @@ async function runAll(
     disableTriggers: into.disableTriggers,
     serverVersion: into.target.rights.serverVersion,
   };
-  const { archive } = source;
-  if (timescale === undefined || into.jobs === 1 || archive === null) {
-    return await runArchive(ctx, {
-      ...call,
-      entries,
-      jobs: into.jobs,
-      transaction: into.transaction,
-    });
+  const { passes, jobs } = planPasses(source.archive, {
+    jobs: into.jobs,
+    clean: options.clean,
+    parts: into.parts,
+  });
+  if (passes.length === 1) {
+    return await againAfterDeadlock(ctx, { ...call, entries, jobs, transaction: into.transaction });
   }
-  const all = entries ?? archive.entries;
+  const all = entries ?? source.archive?.entries ?? [];
   const runs: Ran[] = [];
-  for (const pass of passesFor(archive)) {
+  for (const pass of passes) {
     const kept = all.filter((entry) => pass.keep(entry));
     if (kept.length === 0) continue;
     ctx.log.debug(`Restoring ${pass.title}: ${kept.length} entries`);
@@ -119,7 +119,8 @@ async function runAll(
         ...call,
         entries: kept,
         disableTriggers: call.disableTriggers && !pass.triggers,
-        jobs: pass.parallel ? into.jobs : 1,
+        jobs: pass.parallel ? jobs : 1,
+        again: true,
         transaction: false,
       }),
     );
@@ -128,6 +129,17 @@ async function runAll(
     items: runs.reduce((sum, { items }) => sum + items, 0),
     warnings: runs.flatMap(({ warnings }) => warnings),
   };
+}
+
+/** Where all is dropped first, a second try does all that the first one should have. */
+async function againAfterDeadlock(ctx: Context, run: ArchiveRun): Promise<Ran> {
+  try {
+    return await runArchive(ctx, run);
+  } catch (error) {
+    if (!(error instanceof DeadlockError) || !run.clean || run.jobs === 1) throw error;
+    ctx.log.warn(`${error.reason}: restoring again, by one process`);
+    return await runArchive(ctx, { ...run, jobs: 1, again: true });
+  }
 }
 
 /** A plain dump, with its data kept from being run as commands of psql where it does not do so itself. */

@@ -4,12 +4,14 @@ import { join } from "node:path";
 import {
   type ClientTool,
   type Context,
+  type ErrorOptions,
   OperationError,
   type Program,
   type ProgramExit,
 } from "../../core/plugin.ts";
 import { findRestore } from "../repository/decoding.ts";
 import { readLines } from "../repository/client_messages.ts";
+import { inDropOrder } from "./drop_order.ts";
 import { gated } from "./gate.ts";
 import { createRestoreMessages, type RestoreMessages } from "./messages.ts";
 import { inOneTransaction } from "./one_transaction.ts";
@@ -27,6 +29,8 @@ export interface ArchiveRun {
   readonly parts: Parts;
   /** How many tables and indexes at once. */
   readonly jobs: number;
+  /** Whether it is one of several calls, which all read the same file. */
+  readonly again?: boolean;
   readonly clean: boolean;
   readonly owners: boolean;
   readonly privileges: boolean;
@@ -51,6 +55,24 @@ export interface Ran {
 /** From this major on pg_restore sets a parameter that older servers do not know. */
 const TRANSACTION_TIMEOUT_MAJOR = 17;
 
+/** The words of the server for it (`deadlock.c`). */
+const DEADLOCK = /\bdeadlock detected\b/;
+
+/** Two sessions waited for each other, and that of the restore had to give way: no fault of the archive. */
+export class DeadlockError extends OperationError {
+  /** What was being made, and the server's words. */
+  readonly reason: string;
+
+  constructor(
+    message: string,
+    { reason, ...options }: ErrorOptions & { readonly reason: string },
+  ) {
+    const hint = "Two sessions waited for each other: restore again, or with --jobs 1";
+    super(message, { ...options, hint });
+    this.reason = reason;
+  }
+}
+
 /** Finds a pg_restore for a source, as `findRestore` does. */
 export async function restoreTool(
   ctx: Context,
@@ -70,7 +92,9 @@ export function goesByScript(tool: Pick<ClientTool, "major">, serverVersion: num
  *
  * @throws OperationError `restore_failed`, with the object; `backup_damaged` where the source is
  */
-export async function runArchive(ctx: Context, run: ArchiveRun): Promise<Ran> {
+export async function runArchive(ctx: Context, asked: ArchiveRun): Promise<Ran> {
+  const all = asked.entries ?? asked.source.archive?.entries;
+  const run = asked.clean && all !== undefined ? { ...asked, entries: inDropOrder(all) } : asked;
   const tool = await restoreTool(ctx, run.source);
   const list = run.entries === undefined ? undefined : await writeList(ctx, run.entries);
   const messages = createRestoreMessages({
@@ -121,9 +145,9 @@ async function inputOf(
   return source.contents.format === "custom" ? ReadableStream.from(gated(stream)) : stream;
 }
 
-/** Whether it comes by standard input: several jobs, and directories, need a file. */
-function streams({ source, jobs, entries }: ArchiveRun): boolean {
-  return jobs === 1 && source.contents.format !== "directory" &&
+/** Whether it comes by standard input: several jobs, several calls, and directories, need a file. */
+function streams({ source, jobs, again = false, entries }: ArchiveRun): boolean {
+  return jobs === 1 && !again && source.contents.format !== "directory" &&
     (entries === undefined || inOrder(source, entries));
 }
 
@@ -226,22 +250,20 @@ function failureOf(
     ...first.more,
     ...others.map(({ object, message }) => `${object ?? "pg_restore"}: ${message}`),
   ];
-  return new OperationError(`Cannot restore into "${database}": ${reason}`, {
+  const options = {
     code: "restore_failed",
-    ...(DEADLOCK.test(reason)
-      ? { hint: "Two sessions waited for each other: restore again, or with --jobs 1" }
-      : {}),
     ...(excerpt.join("") === "" ? {} : { excerpt: excerpt.join("\n") }),
     details: {
       exit: exit.code,
       ...(exit.signal === undefined ? {} : { signal: exit.signal }),
       objects: messages.failures.flatMap(({ object }) => object ?? []),
     },
-  });
+  };
+  const text = `Cannot restore into "${database}": ${reason}`;
+  return DEADLOCK.test(reason)
+    ? new DeadlockError(text, { ...options, reason })
+    : new OperationError(text, options);
 }
-
-/** Jobs of pg_restore may meet so, however sound the archive is. */
-const DEADLOCK = /\bdeadlock detected\b/;
 
 /**
  * Restores for a server that is older than pg_restore: its script without the parameter that the

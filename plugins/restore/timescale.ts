@@ -2,7 +2,6 @@
 import type { Manifest } from "../repository/manifest.ts";
 
 export { beginTimescale, endTimescale, type TimescaleBegun } from "./timescale_mode.ts";
-export { type Pass, type PassEntry, passesFor } from "./timescale_passes.ts";
 export {
   requireFreeOfTimescale,
   requireJobOwners,

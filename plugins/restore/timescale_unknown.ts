@@ -5,7 +5,7 @@
 import { type ClientTool, type Context, OperationError } from "../../core/plugin.ts";
 import type { Source } from "./source.ts";
 import { type TimescaleUse, usesTimescale } from "./timescale.ts";
-import { isMetadata } from "./timescale_passes.ts";
+import { isMetadata } from "./timescale_catalogue.ts";
 
 /** How much of a script is looked at for the extension, which precedes all tables, in bytes. */
 const SCRIPT_HEAD = 1 << 20;

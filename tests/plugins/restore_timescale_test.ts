@@ -1,6 +1,6 @@
 import assert from "assert";
-import { passesFor, usesTimescale } from "../../plugins/restore/timescale.ts";
-import { isMadeBefore } from "../../plugins/restore/timescale.ts";
+import { passesFor, planPasses } from "../../plugins/restore/passes.ts";
+import { isMadeBefore, usesTimescale } from "../../plugins/restore/timescale.ts";
 import { refuseHypertables } from "../../plugins/restore/timescale_tables.ts";
 
 /** Entries of a table of contents: `SECTION KIND SCHEMA.TAG`, each with an id of its own. */
@@ -60,6 +60,42 @@ Deno.test("passesFor: each entry once, TimescaleDB's catalogue by one process, c
   assert.deepEqual(passes.map(({ triggers }) => triggers), [false, true, false, false]);
   const plain = entriesOf("pre TABLE public.plain", "data TABLE DATA public.plain");
   assert.equal(passesFor({ entries: plain }).length, 1);
+});
+
+const PARTITIONS = entriesOf(
+  "pre TABLE public.logs",
+  "none ACL public.TABLE logs",
+  "pre TABLE public.logs_1",
+  "data TABLE DATA public.logs_1 after 3",
+  "post CONSTRAINT public.logs logs_pkey after 1",
+  "post CONSTRAINT public.logs_1 logs_1_pkey after 3",
+  "none COMMENT public.CONSTRAINT logs_1_pkey ON logs_1 after 6",
+  "post INDEX ATTACH public.logs_1_pkey after 5,6",
+  "post FUNCTION public.by_key() after 5",
+  "post INDEX public.days_by_key after 9",
+  "post INDEX public.days_n",
+  "post INDEX ATTACH public.days_1_by_key after 10",
+  "post FK CONSTRAINT public.seen seen_fkey after 8",
+  "post TRIGGER public.logs touched after 1",
+);
+
+Deno.test("planPasses: indexes of partitions are attached by one process, what needs them comes behind", () => {
+  const ids = (entries: typeof PARTITIONS, parts: "all" | "data" = "all", clean = false) => {
+    const plan = planPasses({ entries }, { jobs: 4, clean, parts });
+    return plan.passes.map(({ keep, parallel }) => [
+      entries.filter((entry) => keep(entry)).map(({ id }) => id).join(),
+      parallel ? plan.jobs : 1,
+    ]);
+  };
+  const all = (entries: typeof PARTITIONS) => entries.map(({ id }) => id).join();
+  assert.deepEqual(ids(PARTITIONS), [["1,3,4,5,6,7,11", 4], ["8", 1], ["2,9,10,12,13,14", 4]]);
+  assert.deepEqual(ids(PARTITIONS, "data"), [[all(PARTITIONS), 4]]);
+  // What is dropped first is dropped by one call.
+  assert.deepEqual(ids(PARTITIONS, "all", true), [[all(PARTITIONS), 4]]);
+  assert.deepEqual(ids(HYPERTABLES, "all", true), [[all(HYPERTABLES), 1]]);
+  const both = [...HYPERTABLES, ...entriesOf("post INDEX ATTACH public.a", "post TRIGGER public.b")]
+    .map((entry, index) => ({ ...entry, id: index + 1 }));
+  assert.deepEqual(ids(both).slice(3), [["16,17", 4], ["19", 1], ["5,18,20", 4]]);
 });
 
 Deno.test("usesTimescale: the table of contents decides, and tells the extension's schema", () => {

@@ -5,12 +5,12 @@ import { join } from "node:path";
 import pg from "pg";
 import { type Context, OperationError } from "../../core/plugin.ts";
 import type { Manifest } from "../../plugins/repository/manifest.ts";
+import { passesFor } from "../../plugins/restore/passes.ts";
 import type { Source } from "../../plugins/restore/source.ts";
 import { withSource } from "../../plugins/restore/source.ts";
 import {
   beginTimescale,
   endTimescale,
-  passesFor,
   requireFreeOfTimescale,
   requireJobOwners,
   requireTimescale,
