@@ -4,8 +4,10 @@ import type { Entry } from "./table_of_contents.ts";
 /** An entry of a table of contents, as far as the order looks at it. */
 export type DropEntry = Pick<Entry, "id" | "kind" | "dependencies">;
 
-/** The kinds of entries that make an index: a key's comes with its constraint. */
-const INDEXES: ReadonlySet<string> = new Set(["INDEX", "CONSTRAINT"]);
+/** Whether an entry makes an index: a key's comes with its constraint. */
+export function makesIndex({ kind }: Pick<Entry, "kind">): boolean {
+  return kind === "INDEX" || kind === "CONSTRAINT";
+}
 
 /**
  * Puts indexes of partitions before those of their tables. pg_restore drops from the end of the list
@@ -19,40 +21,37 @@ const INDEXES: ReadonlySet<string> = new Set(["INDEX", "CONSTRAINT"]);
 export function inDropOrder<E extends DropEntry>(entries: readonly E[]): readonly E[] {
   const byId = new Map(entries.map((entry) => [entry.id, entry]));
   const partitions = new Map<number, E[]>();
-  const parts = new Set<number>();
+  const parts = new Set<E>();
   for (const entry of entries) {
-    for (const table of tablesIndexes(entry, byId)) {
-      partitions.set(table.id, [...partitions.get(table.id) ?? [], entry]);
-      parts.add(entry.id);
+    for (const { id } of tablesIndexes(entry, byId)) {
+      const others = partitions.get(id);
+      if (others === undefined) partitions.set(id, [entry]);
+      else others.push(entry);
+      parts.add(entry);
     }
   }
-  const made = new Set<number>();
-  const ordered: E[] = [];
-  const add = (entry: E) => {
-    if (made.has(entry.id)) return;
-    made.add(entry.id);
-    ordered.push(entry);
-  };
+  const ordered = new Set<E>();
   for (const entry of entries) {
-    if (!parts.has(entry.id)) {
-      const family = descendants(entry, partitions);
-      const own = new Set([entry, ...family].map(({ id }) => id));
-      const ready = family.every(({ dependencies }) =>
-        dependencies.every((id) => made.has(id) || own.has(id) || !byId.has(id))
-      );
-      if (ready) family.forEach(add);
-    }
-    add(entry);
+    const family = parts.has(entry) ? [] : descendants(entry, partitions);
+    const before = new Set([...family, entry]);
+    const ready = family.every(({ dependencies }) =>
+      dependencies.every((id) => {
+        const needed = byId.get(id);
+        return needed === undefined || ordered.has(needed) || before.has(needed);
+      })
+    );
+    if (ready) family.forEach((each) => ordered.add(each));
+    ordered.add(entry);
   }
-  return ordered;
+  return [...ordered];
 }
 
 /** The indexes of its table that an index of a partition is made after. */
 function tablesIndexes<E extends DropEntry>(entry: E, byId: ReadonlyMap<number, E>): E[] {
-  if (!INDEXES.has(entry.kind)) return [];
+  if (!makesIndex(entry)) return [];
   return [...new Set(entry.dependencies)].flatMap((id) => {
     const other = byId.get(id);
-    return other !== undefined && INDEXES.has(other.kind) ? [other] : [];
+    return other !== undefined && makesIndex(other) ? [other] : [];
   });
 }
 

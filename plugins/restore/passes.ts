@@ -1,4 +1,5 @@
 /** The order in which an archive is restored by several processes at once. */
+import { makesIndex } from "./drop_order.ts";
 import type { Parts } from "./options.ts";
 import type { Entry } from "./table_of_contents.ts";
 import { isCatalogueData } from "./timescale_catalogue.ts";
@@ -125,6 +126,6 @@ function ownStep(entry: PassEntry): number | undefined {
       return ROWS;
     case "post-data":
       if (entry.kind === ATTACH) return ATTACHED;
-      return entry.kind === "INDEX" || entry.kind === "CONSTRAINT" ? INDEXES : REST;
+      return makesIndex(entry) ? INDEXES : REST;
   }
 }
